@@ -1,0 +1,730 @@
+//! One block: the records of both sides that share a key, and what becomes of them in one pass.
+
+use std::io;
+
+use rustc_hash::FxHashMap;
+use stoa_kernel::currency::Currency;
+use stoa_kernel::limits;
+use stoa_kernel::money::Decimal;
+
+use super::assignment::{self, Edge};
+use super::gates::{Eyes, Plan};
+use super::outcome::{Group, Kind};
+use super::subset::{self, Found as Subset, Part};
+use crate::normalise::fingerprint::Content;
+use crate::rules::{Ambiguity, AssignmentMode, Cardinality, GroupMembers};
+use crate::side::{RecordNo, Side};
+use crate::source::SideName;
+
+/// Several solutions that are equally good, left undecided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tie {
+    pub(super) left: Vec<RecordNo>,
+    pub(super) right: Vec<RecordNo>,
+    pub(super) links: Vec<(RecordNo, RecordNo)>,
+    pub(super) detail: String,
+}
+
+/// An open record that repeats a matched one of its own side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Copy {
+    pub(super) side: SideName,
+    pub(super) record: RecordNo,
+    pub(super) of: RecordNo,
+}
+
+/// What a pass found; collected block by block.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) pairs: Vec<(RecordNo, RecordNo)>,
+    pub(super) groups: Vec<Group>,
+    pub(super) ties: Vec<Tie>,
+    pub(super) copies: Vec<Copy>,
+    /// Records whose subset search met its bound.
+    pub(super) exhausted: Vec<(SideName, RecordNo)>,
+    /// Blocks that were too large to search: records on the left and on the right.
+    pub(super) oversized: Vec<(usize, usize)>,
+}
+
+impl Found {
+    pub(super) fn absorb(&mut self, mut other: Self) {
+        self.pairs.append(&mut other.pairs);
+        self.groups.append(&mut other.groups);
+        self.ties.append(&mut other.ties);
+        self.copies.append(&mut other.copies);
+        self.exhausted.append(&mut other.exhausted);
+        self.oversized.append(&mut other.oversized);
+    }
+}
+
+/// A pair that passed the gates: places in the block, and the cost.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    left: usize,
+    right: usize,
+    cost: u32,
+}
+
+/// Solves blocks of one pass, one after the other.
+pub(super) struct Solver<'p, 'r, 's> {
+    plan: &'p Plan<'r>,
+    sides: [&'s Side; 2],
+    names: [SideName; 2],
+    eyes: Eyes<'s>,
+    pub(super) found: Found,
+}
+
+impl<'p, 'r, 's> Solver<'p, 'r, 's> {
+    pub(super) fn new(plan: &'p Plan<'r>, sides: [&'s Side; 2]) -> Self {
+        let [left, right] = sides;
+        let (sides, names) = match plan.within {
+            None => ([left, right], [SideName::Left, SideName::Right]),
+            Some(SideName::Left) => ([left, left], [SideName::Left, SideName::Left]),
+            Some(SideName::Right) => ([right, right], [SideName::Right, SideName::Right]),
+        };
+        let [first, second] = sides;
+        Self { plan, sides, names, eyes: Eyes::on(first, second), found: Found::default() }
+    }
+
+    fn allows(&self, cardinality: Cardinality) -> bool {
+        self.plan.pass.cardinality.contains(&cardinality)
+    }
+
+    /// Decides a block. `pairs`: the only pairs that may be compared, sorted, where not all may.
+    pub(super) fn solve(&mut self, left: &[RecordNo], right: &[RecordNo], pairs: Option<&[(RecordNo, RecordNo)]>) -> io::Result<()> {
+        if self.plan.within.is_some() {
+            return self.one_to_one(left, right, pairs).map(|_| ());
+        }
+        if let (&[l], &[r]) = (left, right) {
+            if self.allows(Cardinality::OneToOne) && self.plan.check(&mut self.eyes, self.sides, l, r)?.is_ok() {
+                self.found.pairs.push((l, r));
+            }
+            return Ok(());
+        }
+        let mut open = Open { left: left.to_vec(), right: right.to_vec() };
+        if self.exact_group(&open)? {
+            return Ok(());
+        }
+        let mut matched = Open::default();
+        if self.allows(Cardinality::OneToOne) {
+            let (pairs, tied) = self.one_to_one(&open.left, &open.right, pairs)?;
+            matched.left.extend(pairs.iter().map(|&(left, _)| left));
+            matched.right.extend(pairs.iter().map(|&(_, right)| right));
+            open.remove(&matched);
+            open.remove(&tied);
+        }
+        let before = self.found.groups.len();
+        if self.plan.pass.groups.members == GroupMembers::All {
+            self.whole_groups(&mut open)?;
+        } else {
+            self.subsets(&mut open)?;
+        }
+        if self.allows(Cardinality::ManyToMany) {
+            self.netting(&mut open)?;
+        }
+        for group in self.found.groups.iter().skip(before) {
+            matched.left.extend(&group.left);
+            matched.right.extend(&group.right);
+        }
+        self.copies(&open, &matched);
+        Ok(())
+    }
+
+    /// An exact group goes before a pair with a residual, or a big part of a split would be stolen by its whole.
+    fn exact_group(&mut self, open: &Open) -> io::Result<bool> {
+        if self.plan.pass.groups.members != GroupMembers::All {
+            return Ok(false);
+        }
+        for (cardinality, one, many, one_side) in [
+            (Cardinality::OneToMany, &open.left, &open.right, 0),
+            (Cardinality::ManyToOne, &open.right, &open.left, 1),
+        ] {
+            if let &[whole] = one.as_slice()
+                && many.len() > 1
+                && self.allows(cardinality)
+            {
+                let parts = self.in_window(whole, many, one_side)?;
+                let Some(sum) = self.sum(&parts, 1 - one_side)? else { continue };
+                let amount = self.amount(whole, one_side)?;
+                let currency = self.currency(whole, one_side);
+                let (left, right) = if one_side == 0 { (amount, sum) } else { (sum, amount) };
+                let is_exact = self.plan.check_amounts(left, right, currency).is_ok_and(|delta| delta.units == 0);
+                let mut rivals = false;
+                for &part in &parts {
+                    rivals |= self.amount(part, 1 - one_side)? == amount;
+                }
+                if parts.len() > 1 && is_exact && !rivals {
+                    self.push_group(cardinality, vec![whole], parts);
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn side(&self, at: usize) -> &'s Side {
+        let [first, second] = self.sides;
+        if at == 0 { first } else { second }
+    }
+
+    fn name(&self, at: usize) -> SideName {
+        let [first, second] = self.names;
+        if at == 0 { first } else { second }
+    }
+
+    fn currency(&self, record: RecordNo, at: usize) -> Currency {
+        self.side(at).currency(record)
+    }
+
+    fn amount(&mut self, record: RecordNo, at: usize) -> io::Result<Decimal> {
+        let (name, side) = (self.name(at), self.side(at));
+        let cursor = if at == 0 { &mut self.eyes.left } else { &mut self.eyes.right };
+        self.plan.effective(name, cursor, side, record)
+    }
+
+    /// Those of `many` that have the currency of `whole` and lie in its window.
+    fn in_window(&self, whole: RecordNo, many: &[RecordNo], whole_at: usize) -> io::Result<Vec<RecordNo>> {
+        let (whole_name, part_name) = (self.name(whole_at), self.name(1 - whole_at));
+        let (whole_side, part_side) = (self.side(whole_at), self.side(1 - whole_at));
+        let day = self.plan.day(whole_name, whole_side, whole);
+        let currency = whole_side.currency(whole);
+        Ok(many
+            .iter()
+            .copied()
+            .filter(|&part| {
+                let other = self.plan.day(part_name, part_side, part);
+                let (left, right) = if whole_at == 0 { (day, other) } else { (other, day) };
+                part_side.currency(part) == currency && self.plan.check_days(left, right).is_ok()
+            })
+            .collect())
+    }
+
+    fn sum(&mut self, records: &[RecordNo], at: usize) -> io::Result<Option<Decimal>> {
+        let mut sum = Some(Decimal::ZERO);
+        for &record in records {
+            let amount = self.amount(record, at)?;
+            sum = sum.and_then(|sum| sum.checked_add(amount));
+        }
+        Ok(sum)
+    }
+
+    fn push_group(&mut self, cardinality: Cardinality, one: Vec<RecordNo>, mut many: Vec<RecordNo>) {
+        many.sort_unstable();
+        let (kind, left, right) = match cardinality {
+            Cardinality::ManyToOne => (Kind::ManyToOne, many, one),
+            _ => (Kind::OneToMany, one, many),
+        };
+        self.found.groups.push(Group { pass: self.plan.number, kind, left, right });
+    }
+
+    /// Groups of everything that is open in the window, where one record is open on the other side.
+    fn whole_groups(&mut self, open: &mut Open) -> io::Result<()> {
+        for (cardinality, one_at) in [(Cardinality::OneToMany, 0), (Cardinality::ManyToOne, 1)] {
+            let (one, many) = if one_at == 0 { (&open.left, &open.right) } else { (&open.right, &open.left) };
+            let &[whole] = one.as_slice() else { continue };
+            if many.len() < 2 || !self.allows(cardinality) {
+                continue;
+            }
+            let parts = self.in_window(whole, many, one_at)?;
+            if parts.len() < 2 || !self.sums_agree(whole, &parts, one_at)? {
+                continue;
+            }
+            let done = Open::of(one_at, vec![whole], parts.clone());
+            self.push_group(cardinality, vec![whole], parts);
+            open.remove(&done);
+        }
+        Ok(())
+    }
+
+    fn sums_agree(&mut self, whole: RecordNo, parts: &[RecordNo], one_at: usize) -> io::Result<bool> {
+        let Some(sum) = self.sum(parts, 1 - one_at)? else { return Ok(false) };
+        let amount = self.amount(whole, one_at)?;
+        let (left, right) = if one_at == 0 { (amount, sum) } else { (sum, amount) };
+        Ok(self.plan.check_amounts(left, right, self.currency(whole, one_at)).is_ok())
+    }
+
+    /// Groups by subset sum. In rounds: every whole is searched against the same open parts; wholes that want the same
+    /// part are ambiguous; what was found is taken out, and the next round begins. So file order plays no role.
+    fn subsets(&mut self, open: &mut Open) -> io::Result<()> {
+        for (cardinality, one_at) in [(Cardinality::OneToMany, 0), (Cardinality::ManyToOne, 1)] {
+            if !self.allows(cardinality) {
+                continue;
+            }
+            loop {
+                let round = self.subset_round(open, one_at)?;
+                if round.is_empty() {
+                    break;
+                }
+                for (whole, parts) in round {
+                    let done = Open::of(one_at, vec![whole], parts.clone());
+                    self.push_group(cardinality, vec![whole], parts);
+                    open.remove(&done);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn subset_round(&mut self, open: &mut Open, one_at: usize) -> io::Result<Vec<(RecordNo, Vec<RecordNo>)>> {
+        let (ones, manys) = if one_at == 0 { (open.left.clone(), open.right.clone()) } else { (open.right.clone(), open.left.clone()) };
+        let mut unique: Vec<(RecordNo, Vec<RecordNo>)> = Vec::new();
+        for &whole in &ones {
+            let parts = self.in_window(whole, &manys, one_at)?;
+            if parts.len() < 2 {
+                continue;
+            }
+            match self.search_subset(whole, &parts, one_at)? {
+                Subset::One(indices) => {
+                    unique.push((whole, indices.iter().filter_map(|&index| parts.get(index).copied()).collect()));
+                }
+                Subset::Several(first, second) => {
+                    let mut members: Vec<RecordNo> = first.iter().chain(&second).filter_map(|&index| parts.get(index).copied()).collect();
+                    members.sort_unstable();
+                    members.dedup();
+                    if self.plan.pass.ambiguity == Ambiguity::DeterministicFirst {
+                        let chosen = first.min(second);
+                        unique.push((whole, chosen.iter().filter_map(|&index| parts.get(index).copied()).collect()));
+                    } else {
+                        self.tie(one_at, whole, &members, "two subsets fit equally");
+                    }
+                }
+                Subset::Exhausted => self.found.exhausted.push((self.name(one_at), whole)),
+                Subset::Nothing => {}
+            }
+        }
+        // A part that two wholes want belongs to neither.
+        let mut wanted: FxHashMap<RecordNo, u32> = FxHashMap::default();
+        for part in unique.iter().flat_map(|(_, parts)| parts) {
+            *wanted.entry(*part).or_insert(0) += 1;
+        }
+        let (sure, contested): (Vec<_>, Vec<_>) =
+            unique.into_iter().partition(|(_, parts)| parts.iter().all(|part| wanted.get(part) == Some(&1)));
+        if sure.is_empty() {
+            if self.plan.pass.ambiguity == Ambiguity::DeterministicFirst {
+                return Ok(contested.into_iter().take(1).collect());
+            }
+            for (whole, parts) in &contested {
+                self.tie(one_at, *whole, parts, "another record needs the same parts");
+            }
+        }
+        Ok(sure)
+    }
+
+    fn tie(&mut self, one_at: usize, whole: RecordNo, parts: &[RecordNo], detail: &str) {
+        let link = |&part: &RecordNo| if one_at == 0 { (whole, part) } else { (part, whole) };
+        let tie = Open::of(one_at, vec![whole], parts.to_vec());
+        let tie = Tie { links: parts.iter().map(link).collect(), left: tie.left, right: tie.right, detail: detail.to_owned() };
+        if !self.found.ties.contains(&tie) {
+            self.found.ties.push(tie);
+        }
+    }
+
+    fn search_subset(&mut self, whole: RecordNo, parts: &[RecordNo], one_at: usize) -> io::Result<Subset> {
+        let rule = &self.plan.pass.groups;
+        let currency = self.currency(whole, one_at);
+        let amount = self.amount(whole, one_at)?;
+        let mut exponent = amount.exponent;
+        let mut amounts = Vec::with_capacity(parts.len());
+        for &part in parts {
+            let amount = self.amount(part, 1 - one_at)?;
+            exponent = exponent.max(amount.exponent);
+            amounts.push(amount);
+        }
+        let (Some(target), Some(tolerance)) = (amount.units_at(exponent), self.plan.reach(amount, currency, exponent)) else {
+            return Ok(Subset::Exhausted);
+        };
+        let mut classes: FxHashMap<Content, u32> = FxHashMap::default();
+        let mut fitting = Vec::new();
+        let mut origin = Vec::new();
+        for (index, (&part, amount)) in parts.iter().zip(amounts).enumerate() {
+            let Some(units) = amount.units_at(exponent).map(|units| self.plan.sought(units)) else { continue };
+            if units.abs() > target.abs().saturating_add(tolerance) {
+                continue;
+            }
+            let cursor = if one_at == 0 { &mut self.eyes.right } else { &mut self.eyes.left };
+            let next = u32::try_from(classes.len()).unwrap_or(u32::MAX);
+            let class = *classes.entry(cursor.content(part)?).or_insert(next);
+            fitting.push(Part { amount: units, class });
+            origin.push(index);
+        }
+        let target = if self.plan.ignores_sign() { target.abs() } else { target };
+        if fitting.len() > rule.candidates_max as usize {
+            return Ok(Subset::Exhausted);
+        }
+        let bounds = subset::Bounds { parts_max: rule.parts_max as usize, nodes_max: rule.nodes_max };
+        let back = |indices: Vec<usize>| -> Vec<usize> { indices.into_iter().filter_map(|index| origin.get(index).copied()).collect() };
+        Ok(match subset::search(target, &fitting, tolerance, bounds) {
+            Subset::One(indices) => Subset::One(back(indices)),
+            Subset::Several(first, second) => Subset::Several(back(first), back(second)),
+            other => other,
+        })
+    }
+
+    /// Everything that is connected by the window and adds up to the same on both sides.
+    fn netting(&mut self, open: &mut Open) -> io::Result<()> {
+        if open.left.is_empty() || open.right.is_empty() || open.left.len() + open.right.len() < 3 {
+            return Ok(());
+        }
+        if open.left.len().saturating_mul(open.right.len()) > limits::BLOCK_PAIRS_MAX {
+            self.found.oversized.push((open.left.len(), open.right.len()));
+            return Ok(());
+        }
+        let lefts = open.left.len();
+        let mut union = Union::new(lefts + open.right.len());
+        for (l, &left) in open.left.iter().enumerate() {
+            let window = self.in_window(left, &open.right, 0)?;
+            for (r, right) in open.right.iter().enumerate() {
+                if window.binary_search(right).is_ok() {
+                    union.join(l, lefts + r);
+                }
+            }
+        }
+        let all: Vec<RecordNo> = open.left.iter().chain(&open.right).copied().collect();
+        for members in union.components() {
+            let of = |at: usize| -> Vec<RecordNo> {
+                members.iter().filter(|&&member| (member >= lefts) == (at == 1)).filter_map(|&member| all.get(member).copied()).collect()
+            };
+            let (left, right) = (of(0), of(1));
+            if left.is_empty() || right.is_empty() || left.len() + right.len() < 3 {
+                continue;
+            }
+            let (Some(left_sum), Some(right_sum)) = (self.sum(&left, 0)?, self.sum(&right, 1)?) else { continue };
+            let currency = left.first().map_or(Currency::NONE, |&record| self.currency(record, 0));
+            if self.plan.check_amounts(left_sum, right_sum, currency).is_ok() {
+                open.remove(&Open { left: left.clone(), right: right.clone() });
+                self.found.groups.push(Group { pass: self.plan.number, kind: Kind::ManyToMany, left, right });
+            }
+        }
+        Ok(())
+    }
+
+    /// Pairs of a block. Returns the pairs that were made and the records that stay undecided.
+    fn one_to_one(
+        &mut self,
+        left: &[RecordNo],
+        right: &[RecordNo],
+        pairs: Option<&[(RecordNo, RecordNo)]>,
+    ) -> io::Result<(Vec<(RecordNo, RecordNo)>, Open)> {
+        let mut made = Vec::new();
+        let mut tied = Open::default();
+        let Some(candidates) = self.candidates(left, right, pairs)? else {
+            self.found.oversized.push((left.len(), right.len()));
+            return Ok((made, tied));
+        };
+        let mut union = Union::new(left.len() + right.len());
+        for candidate in &candidates {
+            union.join(candidate.left, left.len() + candidate.right);
+        }
+        let mut by_component: FxHashMap<usize, Vec<Candidate>> = FxHashMap::default();
+        for candidate in candidates {
+            by_component.entry(union.root(candidate.left)).or_default().push(candidate);
+        }
+        let mut components: Vec<Vec<Candidate>> = by_component.into_values().collect();
+        components.sort_unstable_by_key(|component| component.first().map(|first| (first.left, first.right)));
+        for component in components {
+            if let &[only] = component.as_slice() {
+                if let (Some(&l), Some(&r)) = (left.get(only.left), right.get(only.right)) {
+                    made.push((l, r));
+                }
+            } else {
+                self.component(left, right, &component, &mut made, &mut tied)?;
+            }
+        }
+        made.sort_unstable();
+        match self.plan.within {
+            None => self.found.pairs.extend_from_slice(&made),
+            Some(side) => {
+                for &(first, second) in &made {
+                    let both = vec![first.min(second), first.max(second)];
+                    let (kind, left, right) = match side {
+                        SideName::Left => (Kind::ReversalLeft, both, Vec::new()),
+                        SideName::Right => (Kind::ReversalRight, Vec::new(), both),
+                    };
+                    self.found.groups.push(Group { pass: self.plan.number, kind, left, right });
+                }
+            }
+        }
+        Ok((made, tied))
+    }
+
+    fn component(
+        &mut self,
+        left: &[RecordNo],
+        right: &[RecordNo],
+        component: &[Candidate],
+        made: &mut Vec<(RecordNo, RecordNo)>,
+        tied: &mut Open,
+    ) -> io::Result<()> {
+        let mut lefts = Classes::of(component.iter().filter_map(|candidate| left.get(candidate.left).copied()), &mut self.eyes.left)?;
+        let mut rights = Classes::of(component.iter().filter_map(|candidate| right.get(candidate.right).copied()), &mut self.eyes.right)?;
+        let mut edges: FxHashMap<(usize, usize), u32> = FxHashMap::default();
+        for candidate in component {
+            let (Some(l), Some(r)) = (left.get(candidate.left), right.get(candidate.right)) else { continue };
+            let (Some(l), Some(r)) = (lefts.class_of(*l), rights.class_of(*r)) else { continue };
+            let cost = edges.entry((l, r)).or_insert(u32::MAX);
+            *cost = candidate.cost.min(*cost);
+        }
+        let mut edges: Vec<Edge> = edges.into_iter().map(|((left, right), cost)| Edge { left, right, cost }).collect();
+        edges.sort_unstable_by_key(|edge| (edge.left, edge.right));
+        let pass = self.plan.pass;
+        let solution = assignment::solve(&lefts.supplies(), &rights.supplies(), &edges, pass.margin);
+        let first = pass.ambiguity == Ambiguity::DeterministicFirst;
+        let unique_only = pass.assignment == AssignmentMode::Unique && edges.len() > 1;
+        let is_tied = |flow: &assignment::Flow| (flow.rival_margin.is_some() && !first) || unique_only;
+        let mut tied_lefts: Vec<usize> = solution.flows.iter().filter(|flow| is_tied(flow)).map(|flow| flow.left).collect();
+        if !first {
+            tied_lefts.extend(&solution.open_ties);
+        }
+        tied_lefts.sort_unstable();
+        tied_lefts.dedup();
+        for flow in solution.flows.iter().filter(|flow| !is_tied(flow)) {
+            for _ in 0..flow.count {
+                if let (Some(l), Some(r)) = (lefts.take(flow.left), rights.take(flow.right)) {
+                    made.push((l, r));
+                }
+            }
+        }
+        if tied_lefts.is_empty() {
+            return Ok(());
+        }
+        let mut tie = Tie { left: Vec::new(), right: Vec::new(), links: Vec::new(), detail: "several pairs are equally good".to_owned() };
+        for &(l, r) in solution.tight.iter().filter(|(l, _)| tied_lefts.binary_search(l).is_ok()) {
+            for &l in lefts.rest(l) {
+                for &r in rights.rest(r) {
+                    if tie.links.len() < 1_000 {
+                        tie.links.push((l, r));
+                    }
+                    tie.left.push(l);
+                    tie.right.push(r);
+                }
+            }
+        }
+        for list in [&mut tie.left, &mut tie.right] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        tied.left.extend(&tie.left);
+        tied.right.extend(&tie.right);
+        if self.plan.within.is_none() && !tie.links.is_empty() {
+            self.found.ties.push(tie);
+        }
+        Ok(())
+    }
+
+    /// All pairs that pass the gates; `None` when there are too many to look at.
+    fn candidates(&mut self, left: &[RecordNo], right: &[RecordNo], pairs: Option<&[(RecordNo, RecordNo)]>) -> io::Result<Option<Vec<Candidate>>> {
+        let mut candidates = Vec::new();
+        let mut looked_at = 0usize;
+        let nearby = if pairs.is_none() && left.len().saturating_mul(right.len()) > 1_024 { self.nearby(right) } else { None };
+        for (l, &left_record) in left.iter().enumerate() {
+            let reach: Box<dyn Iterator<Item = usize>> = match (pairs, &nearby) {
+                (Some(pairs), _) => {
+                    let from = pairs.partition_point(|&(first, _)| first < left_record);
+                    Box::new(
+                        pairs
+                            .iter()
+                            .skip(from)
+                            .take_while(move |&&(first, _)| first == left_record)
+                            .filter_map(|(_, second)| right.binary_search(second).ok()),
+                    )
+                }
+                (None, Some(nearby)) => Box::new(nearby.of(self.plan, self.side(0), left_record)),
+                (None, None) => Box::new(0..right.len()),
+            };
+            for r in reach {
+                looked_at += 1;
+                if looked_at > limits::BLOCK_PAIRS_MAX {
+                    return Ok(None);
+                }
+                let Some(&right_record) = right.get(r) else { continue };
+                if let Ok(fit) = self.plan.check(&mut self.eyes, self.sides, left_record, right_record)? {
+                    candidates.push(Candidate { left: l, right: r, cost: fit.cost });
+                }
+            }
+        }
+        Ok(Some(candidates))
+    }
+
+    /// The records of the second side in order of currency and amount, for looking up what is near an amount.
+    fn nearby(&self, right: &[RecordNo]) -> Option<Nearby> {
+        let side = self.side(1);
+        let exponent = right.iter().map(|&record| side.amount(record).exponent).max().unwrap_or(0);
+        self.plan.reach(Decimal::ZERO, Currency::NONE, exponent)?;
+        let mut sorted = right
+            .iter()
+            .enumerate()
+            .map(|(place, &record)| {
+                let units = side.amount(record).units_at(exponent)?;
+                let units = if self.plan.ignores_sign() { units.abs() } else { units };
+                Some((side.currency(record), units, place))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        sorted.sort_unstable();
+        Some(Nearby { exponent, sorted })
+    }
+
+    /// Open records that repeat a matched one of their own side.
+    fn copies(&mut self, open: &Open, matched: &Open) {
+        if !self.plan.key(SideName::Left).identifies() {
+            return;
+        }
+        for (at, open, matched) in [(0, &open.left, &matched.left), (1, &open.right, &matched.right)] {
+            let side = self.side(at);
+            let value = |record: RecordNo| {
+                let amount = side.amount(record).trimmed(0);
+                (side.currency(record), amount.units, amount.exponent)
+            };
+            let mut first: FxHashMap<_, RecordNo> = FxHashMap::default();
+            for &record in matched {
+                let of = first.entry(value(record)).or_insert(record);
+                *of = record.min(*of);
+            }
+            for &record in open {
+                if let Some(&of) = first.get(&value(record)) {
+                    self.found.copies.push(Copy { side: self.name(at), record, of });
+                }
+            }
+        }
+    }
+}
+
+/// Records of a block that are still without a match, ascending.
+#[derive(Debug, Default, Clone)]
+struct Open {
+    left: Vec<RecordNo>,
+    right: Vec<RecordNo>,
+}
+
+impl Open {
+    fn of(one_at: usize, one: Vec<RecordNo>, many: Vec<RecordNo>) -> Self {
+        if one_at == 0 { Self { left: one, right: many } } else { Self { left: many, right: one } }
+    }
+
+    fn remove(&mut self, done: &Self) {
+        for (open, done) in [(&mut self.left, &done.left), (&mut self.right, &done.right)] {
+            let mut done = done.clone();
+            done.sort_unstable();
+            open.retain(|record| done.binary_search(record).is_err());
+        }
+    }
+}
+
+/// The second side in order of amount.
+struct Nearby {
+    exponent: u8,
+    sorted: Vec<(Currency, i128, usize)>,
+}
+
+impl Nearby {
+    fn of<'n>(&'n self, plan: &Plan<'_>, side: &Side, record: RecordNo) -> impl Iterator<Item = usize> + use<'n> {
+        let currency = side.currency(record);
+        let amount = side.amount(record);
+        let exponent = self.exponent.max(amount.exponent);
+        let factor = stoa_kernel::money::pow10(exponent - self.exponent);
+        let bounds = amount.units_at(exponent).zip(plan.reach(amount, currency, exponent)).map(|(units, reach)| {
+            let sought = plan.sought(units);
+            // Rounded outwards to the exponent of the index.
+            ((sought - reach).div_euclid(factor), (sought + reach).div_euclid(factor) + 1)
+        });
+        let (low, high) = bounds.unwrap_or((i128::MIN, i128::MAX));
+        let from = self.sorted.partition_point(|&(other, units, _)| (other, units) < (currency, low));
+        self.sorted
+            .iter()
+            .skip(from)
+            .take_while(move |&&(other, units, _)| other == currency && units <= high)
+            .map(|&(.., place)| place)
+    }
+}
+
+/// Records of one side of a component, twins together.
+struct Classes {
+    members: Vec<Vec<RecordNo>>,
+    class: FxHashMap<RecordNo, usize>,
+    taken: Vec<usize>,
+}
+
+impl Classes {
+    fn of(records: impl Iterator<Item = RecordNo>, cursor: &mut crate::side::Cursor<'_>) -> io::Result<Self> {
+        let mut records: Vec<RecordNo> = records.collect();
+        records.sort_unstable();
+        records.dedup();
+        let mut by_content: FxHashMap<Content, usize> = FxHashMap::default();
+        let mut members: Vec<Vec<RecordNo>> = Vec::new();
+        let mut class = FxHashMap::default();
+        for record in records {
+            let next = members.len();
+            let number = *by_content.entry(cursor.content(record)?).or_insert(next);
+            if number == next {
+                members.push(Vec::new());
+            }
+            if let Some(list) = members.get_mut(number) {
+                list.push(record);
+            }
+            class.insert(record, number);
+        }
+        Ok(Self { taken: vec![0; members.len()], members, class })
+    }
+
+    fn class_of(&self, record: RecordNo) -> Option<usize> {
+        self.class.get(&record).copied()
+    }
+
+    fn supplies(&self) -> Vec<u32> {
+        self.members.iter().map(|members| u32::try_from(members.len()).unwrap_or(u32::MAX)).collect()
+    }
+
+    /// The lowest member that is not taken.
+    fn take(&mut self, class: usize) -> Option<RecordNo> {
+        let taken = self.taken.get_mut(class)?;
+        let record = self.members.get(class)?.get(*taken).copied();
+        *taken += 1;
+        record
+    }
+
+    fn rest(&self, class: usize) -> &[RecordNo] {
+        let taken = self.taken.get(class).copied().unwrap_or(0);
+        self.members.get(class).and_then(|members| members.get(taken..)).unwrap_or(&[])
+    }
+}
+
+/// Union-find with path halving (Tarjan & van Leeuwen 1984); the root of a set is its lowest member.
+pub(super) struct Union {
+    parent: Vec<usize>,
+}
+
+impl Union {
+    pub(super) fn new(count: usize) -> Self {
+        Self { parent: (0..count).collect() }
+    }
+
+    pub(super) fn root(&mut self, mut node: usize) -> usize {
+        loop {
+            let parent = self.parent.get(node).copied().unwrap_or(node);
+            if parent == node {
+                return node;
+            }
+            let grandparent = self.parent.get(parent).copied().unwrap_or(parent);
+            if let Some(slot) = self.parent.get_mut(node) {
+                *slot = grandparent;
+            }
+            node = grandparent;
+        }
+    }
+
+    pub(super) fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        if let Some(slot) = self.parent.get_mut(a.max(b)) {
+            *slot = a.min(b);
+        }
+    }
+
+    /// The sets with more than one member, each ascending, by their lowest member.
+    pub(super) fn components(&mut self) -> Vec<Vec<usize>> {
+        let mut by_root: std::collections::BTreeMap<usize, Vec<usize>> = std::collections::BTreeMap::new();
+        for node in 0..self.parent.len() {
+            let root = self.root(node);
+            by_root.entry(root).or_default().push(node);
+        }
+        by_root.into_values().filter(|members| members.len() > 1).collect()
+    }
+}

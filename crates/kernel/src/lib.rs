@@ -1,0 +1,27 @@
+//! The vocabulary that every other crate shares. Pure: no I/O, no runtime, no framework.
+//!
+//! What it may not know: a driver, a web framework, an async runtime, another crate of ours.
+//!
+//! | start at | for |
+//! |---|---|
+//! | [`id`] | typed 64-bit ids and how they are written |
+//! | [`clock`], [`random`] | the ports for time and chance |
+//! | [`currency`], [`money`] | ISO 4217 and exact amounts |
+//! | [`date`], [`calendar`] | civil days and business days |
+//! | [`context`] | what travels with a request or a job |
+//! | [`error`] | the table of error codes |
+//! | [`resilience`] | retry, circuit breaker, token bucket, sliding window, bulkhead |
+//! | [`limits`] | every bound, by name |
+#![deny(missing_docs)]
+
+pub mod calendar;
+pub mod clock;
+pub mod context;
+pub mod currency;
+pub mod date;
+pub mod error;
+pub mod id;
+pub mod limits;
+pub mod money;
+pub mod random;
+pub mod resilience;
