@@ -13,10 +13,13 @@
 #![deny(missing_docs)]
 
 pub mod field;
+pub mod infer;
+pub mod load;
 pub mod matching;
 pub mod normalise;
 pub mod profile;
 pub mod record;
+pub mod report;
 pub mod row;
 pub mod rules;
 pub mod side;

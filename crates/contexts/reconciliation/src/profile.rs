@@ -369,4 +369,50 @@ impl Profile {
             content: self.content(row, &core),
         })
     }
+
+    /// The seven steps of normalisation for one row, and the fingerprint, each with what came out of it.
+    #[must_use]
+    pub fn steps(&self, row: &Row) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut note = |name: &'static str, result: String| steps.push(Step { name, result });
+        note("1 text", format!("{} cells as UTF-8", row.len()));
+        let amounts = [Field::Amount, Field::Debit, Field::Credit, Field::Fee];
+        for (field, column) in amounts.into_iter().filter_map(|field| Some((field, self.mapping.column(field)?))) {
+            let read = match self.number(row, column) {
+                Ok(Some(number)) => number.to_string(),
+                Ok(None) => "absent".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            note("2 numbers", format!("{} \"{}\" → {read}", field.name(), row.cell(column)));
+        }
+        note("3 currency", format!("\"{}\" → {}", self.cell(row, Field::Currency), self.currency_of(row)));
+        let core = match self.core(row) {
+            Ok(core) => core,
+            Err(error) => {
+                note("rejected", error.to_string());
+                return steps;
+            }
+        };
+        let mark = self.cell(row, Field::Direction);
+        let flip = if self.flip_sign { ", every sign turned" } else { "" };
+        note("4 sign", format!("mark \"{mark}\"{flip} → {}", core.amount));
+        let value = core.value.map(|value| format!(", value date {value}")).unwrap_or_default();
+        note("5 dates", format!("\"{}\" → {}{value}", self.cell(row, Field::BookedDate), core.booked));
+        note("6 text", text::fold(&format!("{} {}", self.cell(row, Field::Counterparty), self.joined(row, Field::Text))));
+        let mut references = Vec::new();
+        self.references(row, |reference| references.push(text::fold(reference)));
+        note("7 references", references.join(", "));
+        let fingerprint = crate::normalise::fingerprint::Fingerprint { content: self.content(row, &core), ordinal: 0 };
+        note("fingerprint", fingerprint.to_string());
+        steps
+    }
+}
+
+/// A step of normalisation and what came out of it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Step {
+    /// Which step.
+    pub name: &'static str,
+    /// From what to what.
+    pub result: String,
 }

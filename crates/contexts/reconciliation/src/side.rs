@@ -488,6 +488,14 @@ impl Builder {
         Ok(())
     }
 
+    /// The amount and the currency of the record that was added last.
+    #[must_use]
+    #[inline]
+    pub fn last_amount(&self) -> (Decimal, Currency) {
+        let last = RecordNo::try_from(self.side.len().saturating_sub(1)).unwrap_or(RecordNo::MAX);
+        (self.side.amount(last), self.side.currency(last))
+    }
+
     /// The number of records so far.
     #[must_use]
     pub const fn len(&self) -> usize {

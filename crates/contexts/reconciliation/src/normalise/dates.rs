@@ -113,6 +113,10 @@ const fn full_year(short: u16) -> i32 {
 
 fn numeric(text: &str, format: DateFormat) -> Result<ReadDay, DateError> {
     let date = text.split(['T', ' ', ',']).next().unwrap_or("");
+    let run = date.bytes().take_while(u8::is_ascii_digit).count();
+    if run >= 8 {
+        return compact(date.get(..run).unwrap_or(""), format);
+    }
     let parts: Vec<&str> = date.split(['-', '/', '.']).filter(|part| !part.is_empty()).collect();
     let number = |part: &str| {
         (part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse::<u16>().ok()).flatten().ok_or(DateError)

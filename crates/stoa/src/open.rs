@@ -1,0 +1,99 @@
+//! Opens the files of both sides and settles what only both together can tell.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use stoa_intake::Opened;
+use stoa_kernel::currency::Currency;
+use stoa_reconciliation::field::Field;
+use stoa_reconciliation::normalise::references::{Extractor, ExtractorSpec};
+use stoa_reconciliation::normalise::text;
+use stoa_reconciliation::rules::InferOptions;
+use stoa_reconciliation::source::{SideName, SourceSpec};
+
+use crate::failure::Failure;
+
+/// Opens every file of a side.
+pub(crate) fn side(paths: &[PathBuf], spec: &SourceSpec, scratch: &Path) -> Result<Vec<Opened>, Failure> {
+    paths.iter().map(|path| stoa_intake::open(path, spec, scratch).map_err(|error| Failure::of(&error, ""))).collect()
+}
+
+/// What a reference looks like in free text: letters, a mark, and four digits or more.
+const REFERENCE_IN_TEXT: &str = r"(?i)(?<ref>\b(?:[a-z]{1,6}[-/ ]?)?[0-9]{4,}(?:[-/]?[a-z0-9]+)*\b|\b[a-z]{2,6}-[a-z0-9]{4,}\b)";
+
+/// When one side names no currency and the other has only one, it is that one.
+pub(crate) fn adopt_currency(left: &mut [Opened], right: &mut [Opened]) {
+    let (left_known, right_known) = (currencies(left), currencies(right));
+    for (files, own, other, option) in [(left, &left_known, &right_known, "left"), (right, &right_known, &left_known, "right")] {
+        let mut only = other.iter();
+        if let (true, Some(&currency), None) = (own.is_empty(), only.next(), only.next()) {
+            for file in files {
+                file.profile.currency = Some(currency);
+                file.facts.inferred.push(format!("no currency in the file: {currency} as on the other side (--{option} currency=… sets another)"));
+            }
+        }
+    }
+}
+
+/// The currencies in the first rows.
+fn currencies(files: &[Opened]) -> BTreeSet<Currency> {
+    files
+        .iter()
+        .flat_map(|file| file.sample.iter().map(|row| file.profile.currency_of(row)))
+        .filter(|&currency| currency != Currency::NONE)
+        .collect()
+}
+
+/// Finds references in free text on a side that has no column for them, so that inferred rules can use them.
+pub(crate) fn find_references(files: &mut [Opened]) {
+    for file in files {
+        let has_column = file.profile.mapping.column(Field::Reference).is_some();
+        let has_text = file.profile.mapping.column(Field::Text).is_some();
+        let is_filled = file.sample.iter().any(|row| {
+            let mut any = false;
+            file.profile.references(row, |_| any = true);
+            any
+        });
+        if has_text && !(has_column && is_filled) {
+            let spec = ExtractorSpec { field: Field::Text, pattern: REFERENCE_IN_TEXT.to_owned() };
+            if let Ok(extractor) = Extractor::compile(&spec) {
+                file.profile.extractors.push(extractor);
+                file.facts.inferred.push("references are looked for in the text".to_owned());
+            }
+        }
+    }
+}
+
+/// What the first rows of both sides say about the rules that fit.
+pub(crate) fn infer_options(left: &[Opened], right: &[Opened]) -> InferOptions {
+    let ids = |files: &[Opened]| -> BTreeSet<String> {
+        files.iter().flat_map(|file| file.sample.iter().map(|row| text::fold(file.profile.cell(row, Field::ExternalId)))).filter(|id| !id.is_empty()).collect()
+    };
+    let (left_ids, right_ids) = (ids(left), ids(right));
+    let shared = left_ids.intersection(&right_ids).count();
+    let references = |files: &[Opened]| {
+        files.iter().any(|file| {
+            file.sample.iter().any(|row| {
+                let mut any = false;
+                file.profile.references(row, |_| any = true);
+                any
+            })
+        })
+    };
+    let texts = |files: &[Opened]| files.iter().any(|file| file.profile.mapping.column(Field::Text).is_some());
+    InferOptions {
+        ids_shared: shared * 5 > left_ids.len().min(right_ids.len()).max(1),
+        references: references(left) && references(right),
+        texts: texts(left) && texts(right),
+        ..InferOptions::default()
+    }
+}
+
+/// Applies `name=value` options of the command line.
+pub(crate) fn apply(spec: &mut SourceSpec, options: &[String], side: Option<SideName>) -> Result<(), Failure> {
+    let flag = side.map_or("--set", |side| if side == SideName::Left { "--left" } else { "--right" });
+    for option in options {
+        spec.set(option).map_err(|message| Failure::new("usage", format!("{flag} {option}: {message}")))?;
+    }
+    Ok(())
+}
