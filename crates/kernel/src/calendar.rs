@@ -35,7 +35,8 @@ impl Calendar {
     /// Whether business is done on `day`.
     #[must_use]
     pub fn is_business_day(&self, day: Day) -> bool {
-        !self.weekend.get(usize::from(day.weekday())).copied().unwrap_or(false) && !self.holidays.contains(&day)
+        !self.weekend.get(usize::from(day.weekday())).copied().unwrap_or(false)
+            && !self.holidays.contains(&day)
     }
 
     /// The last business day on or before `day`; `None` when there is none within a year.

@@ -144,7 +144,9 @@ mod tests {
     fn a_malformed_traceparent_is_refused() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(good.parse::<TraceParent>().unwrap().to_string(), good);
-        for bad in ["", "00-0-0-01", &good.to_uppercase(), &good.replace("00f067aa0ba902b7", "0000000000000000")] {
+        for bad in
+            ["", "00-0-0-01", &good.to_uppercase(), &good.replace("00f067aa0ba902b7", "0000000000000000")]
+        {
             assert_eq!(bad.parse::<TraceParent>(), Err(ParseTraceParentError), "{bad}");
         }
     }

@@ -56,7 +56,11 @@ impl Day {
 
     /// Year, month (1–12) and day of the month (1–31).
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the results are 1–12 and 1–31")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the results are 1–12 and 1–31"
+    )]
     pub const fn civil(self) -> (i32, u8, u8) {
         // Civil from days, the inverse of the above.
         let z = self.0 + 719_468;
@@ -86,6 +90,7 @@ impl Day {
 
     /// Day of the week: 0 is Monday, 6 is Sunday.
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the result is 0–6")]
     pub const fn weekday(self) -> u8 {
         (self.0 + 3).rem_euclid(7) as u8
     }
@@ -161,7 +166,9 @@ mod tests {
 
     #[test]
     fn days_that_the_calendar_lacks_are_refused() {
-        for text in ["2023-02-29", "2024-02-30", "2024-13-01", "2024-00-10", "2024-1-1", "24-01-01", "2024-01-01x"] {
+        for text in
+            ["2023-02-29", "2024-02-30", "2024-13-01", "2024-00-10", "2024-1-1", "24-01-01", "2024-01-01x"]
+        {
             assert_eq!(text.parse::<Day>(), Err(ParseDayError), "{text}");
         }
         assert!("2024-02-29".parse::<Day>().is_ok());

@@ -130,10 +130,9 @@ impl Decimal {
     pub fn in_currency(self, currency: Currency) -> Self {
         let least = currency.exponent();
         let trimmed = self.trimmed(least);
-        trimmed.units_at(trimmed.exponent.max(least)).map_or(trimmed, |units| Self {
-            units,
-            exponent: trimmed.exponent.max(least),
-        })
+        trimmed
+            .units_at(trimmed.exponent.max(least))
+            .map_or(trimmed, |units| Self { units, exponent: trimmed.exponent.max(least) })
     }
 }
 
@@ -334,7 +333,9 @@ mod tests {
 
     #[test]
     fn halves_round_to_even() {
-        for (text, rounded) in [("0.5", "0"), ("1.5", "2"), ("2.5", "2"), ("-0.5", "0"), ("-1.5", "-2"), ("2.51", "3")] {
+        for (text, rounded) in
+            [("0.5", "0"), ("1.5", "2"), ("2.5", "2"), ("-0.5", "0"), ("-1.5", "-2"), ("2.51", "3")]
+        {
             assert_eq!(decimal(text).rounded(0), decimal(rounded), "{text}");
         }
     }

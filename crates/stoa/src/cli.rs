@@ -110,7 +110,8 @@ pub(crate) struct Inspect {
 }
 
 fn exact(text: &str) -> Result<Exact, String> {
-    let decimal: stoa_kernel::money::Decimal = text.parse().map_err(|_| format!("\"{text}\" is not a decimal number such as 0.05"))?;
+    let decimal: stoa_kernel::money::Decimal =
+        text.parse().map_err(|_| format!("\"{text}\" is not a decimal number such as 0.05"))?;
     if decimal.units < 0 { Err("a tolerance is not negative".to_owned()) } else { Ok(Exact(decimal)) }
 }
 

@@ -40,7 +40,11 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        let exit = if matches!(code, "usage" | "rules_invalid" | "rates_invalid" | "record_not_found") { Exit::Usage } else { Exit::Failed };
+        let exit = if matches!(code, "usage" | "rules_invalid" | "rates_invalid" | "record_not_found") {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        };
         Self { code, message: message.into(), way_out: None, exit }
     }
 

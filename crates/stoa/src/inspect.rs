@@ -24,7 +24,8 @@ pub(crate) fn run(arguments: &Inspect) -> Result<Exit, Failure> {
     let scratch = Input::default_scratch();
     let mut spec = SourceSpec::default();
     open::apply(&mut spec, &arguments.options, None)?;
-    let mut file = stoa_intake::open(&arguments.file, &spec, &scratch).map_err(|error| Failure::of(&error, ""))?;
+    let mut file =
+        stoa_intake::open(&arguments.file, &spec, &scratch).map_err(|error| Failure::of(&error, ""))?;
     let mut builder = Builder::new(192 << 20, Some(Box::new(TempFile::in_folder(scratch))), 1);
     let progress = Progress::new(arguments.json);
     let bar = progress.file(&file.facts.name, file.facts.bytes);
@@ -84,14 +85,25 @@ fn as_text(facts: &load::Facts, batch: &Batch, side: &Side) -> Result<String, Fa
     Ok(text)
 }
 
-fn write_text(out: &mut String, facts: &load::Facts, batch: &Batch, side: &Side, records: &[Record]) -> std::fmt::Result {
+fn write_text(
+    out: &mut String,
+    facts: &load::Facts,
+    batch: &Batch,
+    side: &Side,
+    records: &[Record],
+) -> std::fmt::Result {
     writeln!(out, "{}: {}, {} bytes", facts.name, facts.format.name(), grouped(&facts.bytes.to_string()))?;
     writeln!(out, "  encoding   {}", facts.encoding)?;
     if let Some(dialect) = &facts.dialect {
         writeln!(out, "  dialect    {dialect}")?;
     }
     writeln!(out, "  BLAKE3     {}", facts.hash)?;
-    writeln!(out, "  rows       {} read, {} rejected", grouped(&batch.loaded.to_string()), grouped(&batch.rejected.to_string()))?;
+    writeln!(
+        out,
+        "  rows       {} read, {} rejected",
+        grouped(&batch.loaded.to_string()),
+        grouped(&batch.rejected.to_string())
+    )?;
     for (currency, sum) in &batch.sums {
         writeln!(out, "  sum        {} {currency}", grouped(&sum.to_string()))?;
     }
@@ -102,13 +114,22 @@ fn write_text(out: &mut String, facts: &load::Facts, batch: &Batch, side: &Side,
     for sentence in &facts.inferred {
         writeln!(out, "  inferred: {sentence}")?;
     }
-    let more = |out: &mut String, all: usize| if all > LISTED { writeln!(out, "  … and {} more (--json has all)", all - LISTED) } else { Ok(()) };
+    let more = |out: &mut String, all: usize| {
+        if all > LISTED { writeln!(out, "  … and {} more (--json has all)", all - LISTED) } else { Ok(()) }
+    };
     if !batch.balances.is_empty() {
         writeln!(out, "\nBalances")?;
         for balance in batch.balances.iter().take(LISTED) {
             let kind = format!("{:?}", balance.kind).to_lowercase();
             let date = balance.date.map(|date| date.to_string()).unwrap_or_default();
-            writeln!(out, "  statement {} {:<24} {kind:<8} {:>18} {} {date}", balance.statement, balance.account, grouped(&balance.amount.to_string()), balance.currency)?;
+            writeln!(
+                out,
+                "  statement {} {:<24} {kind:<8} {:>18} {} {date}",
+                balance.statement,
+                balance.account,
+                grouped(&balance.amount.to_string()),
+                balance.currency
+            )?;
         }
         more(out, batch.balances.len())?;
     }
@@ -116,7 +137,11 @@ fn write_text(out: &mut String, facts: &load::Facts, batch: &Batch, side: &Side,
         writeln!(out, "  balance gap, statement {} at {}: {}", gap.statement, gap.place, gap.message)?;
     }
     for total in &batch.control_totals {
-        writeln!(out, "  control total at {}: {} is stated as {}, found {}", total.place, total.of, total.stated, total.found)?;
+        writeln!(
+            out,
+            "  control total at {}: {} is stated as {}, found {}",
+            total.place, total.of, total.stated, total.found
+        )?;
     }
     if !batch.warnings.is_empty() {
         writeln!(out, "\nWarnings")?;
@@ -128,7 +153,13 @@ fn write_text(out: &mut String, facts: &load::Facts, batch: &Batch, side: &Side,
     if !batch.rejections.is_empty() {
         writeln!(out, "\nRejected rows")?;
         for rejection in batch.rejections.iter().take(LISTED) {
-            writeln!(out, "  {}: {}\n    {}", rejection.place, rejection.reason, rejection.raw.replace(['\n', '\r'], " "))?;
+            writeln!(
+                out,
+                "  {}: {}\n    {}",
+                rejection.place,
+                rejection.reason,
+                rejection.raw.replace(['\n', '\r'], " ")
+            )?;
         }
         more(out, batch.rejections.len())?;
     }
@@ -137,7 +168,15 @@ fn write_text(out: &mut String, facts: &load::Facts, batch: &Batch, side: &Side,
         let what = record.text.as_deref().or(record.counterparty.as_deref()).unwrap_or("");
         let id = record.external_id.as_deref().unwrap_or("");
         let short: String = what.chars().take(48).collect();
-        writeln!(out, "  {:>6} {} {:>16} {} {id} {} {short}", record.place.line, record.booked, grouped(&record.amount.to_string()), record.currency, record.references.join(" "))?;
+        writeln!(
+            out,
+            "  {:>6} {} {:>16} {} {id} {} {short}",
+            record.place.line,
+            record.booked,
+            grouped(&record.amount.to_string()),
+            record.currency,
+            record.references.join(" ")
+        )?;
     }
     more(out, side.len())
 }
@@ -161,5 +200,6 @@ fn steps(side: &Side, line: u64) -> Result<String, Failure> {
         }
         return Ok(text);
     }
-    Err(Failure::new("record_not_found", format!("no record begins on line {line}")).way_out("`stoa inspect FILE` lists the first records with their lines"))
+    Err(Failure::new("record_not_found", format!("no record begins on line {line}"))
+        .way_out("`stoa inspect FILE` lists the first records with their lines"))
 }

@@ -15,16 +15,22 @@ use crate::failure::Failure;
 
 /// Opens every file of a side.
 pub(crate) fn side(paths: &[PathBuf], spec: &SourceSpec, scratch: &Path) -> Result<Vec<Opened>, Failure> {
-    paths.iter().map(|path| stoa_intake::open(path, spec, scratch).map_err(|error| Failure::of(&error, ""))).collect()
+    paths
+        .iter()
+        .map(|path| stoa_intake::open(path, spec, scratch).map_err(|error| Failure::of(&error, "")))
+        .collect()
 }
 
 /// What a reference looks like in free text: letters, a mark, and four digits or more.
-const REFERENCE_IN_TEXT: &str = r"(?i)(?<ref>\b(?:[a-z]{1,6}[-/ ]?)?[0-9]{4,}(?:[-/]?[a-z0-9]+)*\b|\b[a-z]{2,6}-[a-z0-9]{4,}\b)";
+const REFERENCE_IN_TEXT: &str =
+    r"(?i)(?<ref>\b(?:[a-z]{1,6}[-/ ]?)?[0-9]{4,}(?:[-/]?[a-z0-9]+)*\b|\b[a-z]{2,6}-[a-z0-9]{4,}\b)";
 
 /// When one side names no currency and the other has only one, it is that one.
 pub(crate) fn adopt_currency(left: &mut [Opened], right: &mut [Opened]) {
     let (left_known, right_known) = (currencies(left), currencies(right));
-    for (files, own, other, option) in [(left, &left_known, &right_known, "left"), (right, &right_known, &left_known, "right")] {
+    for (files, own, other, option) in
+        [(left, &left_known, &right_known, "left"), (right, &right_known, &left_known, "right")]
+    {
         let mut only = other.iter();
         if let (true, Some(&currency), None) = (own.is_empty(), only.next(), only.next()) {
             for file in files {
@@ -67,7 +73,13 @@ pub(crate) fn find_references(files: &mut [Opened]) {
 /// What the first rows of both sides say about the rules that fit.
 pub(crate) fn infer_options(left: &[Opened], right: &[Opened]) -> InferOptions {
     let ids = |files: &[Opened]| -> BTreeSet<String> {
-        files.iter().flat_map(|file| file.sample.iter().map(|row| text::fold(file.profile.cell(row, Field::ExternalId)))).filter(|id| !id.is_empty()).collect()
+        files
+            .iter()
+            .flat_map(|file| {
+                file.sample.iter().map(|row| text::fold(file.profile.cell(row, Field::ExternalId)))
+            })
+            .filter(|id| !id.is_empty())
+            .collect()
     };
     let (left_ids, right_ids) = (ids(left), ids(right));
     let shared = left_ids.intersection(&right_ids).count();
@@ -80,7 +92,8 @@ pub(crate) fn infer_options(left: &[Opened], right: &[Opened]) -> InferOptions {
             })
         })
     };
-    let texts = |files: &[Opened]| files.iter().any(|file| file.profile.mapping.column(Field::Text).is_some());
+    let texts =
+        |files: &[Opened]| files.iter().any(|file| file.profile.mapping.column(Field::Text).is_some());
     InferOptions {
         ids_shared: shared * 5 > left_ids.len().min(right_ids.len()).max(1),
         references: references(left) && references(right),
@@ -90,7 +103,11 @@ pub(crate) fn infer_options(left: &[Opened], right: &[Opened]) -> InferOptions {
 }
 
 /// Applies `name=value` options of the command line.
-pub(crate) fn apply(spec: &mut SourceSpec, options: &[String], side: Option<SideName>) -> Result<(), Failure> {
+pub(crate) fn apply(
+    spec: &mut SourceSpec,
+    options: &[String],
+    side: Option<SideName>,
+) -> Result<(), Failure> {
     let flag = side.map_or("--set", |side| if side == SideName::Left { "--left" } else { "--right" });
     for option in options {
         spec.set(option).map_err(|message| Failure::new("usage", format!("{flag} {option}: {message}")))?;

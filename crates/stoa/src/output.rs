@@ -25,7 +25,8 @@ impl Output {
         let fail = |error: &io::Error| unwritable(place, error);
         if place.exists() && !place.is_dir() {
             let message = format!("{}: this is a file; the results need a folder", place.display());
-            return Err(Failure::new("output_unwritable", message).way_out("name a folder that does not exist yet, or one for results"));
+            return Err(Failure::new("output_unwritable", message)
+                .way_out("name a folder that does not exist yet, or one for results"));
         }
         fs::create_dir_all(place).map_err(|error| fail(&error))?;
         let draft = place.join(format!(".draft-{}", std::process::id()));

@@ -20,7 +20,9 @@ impl Progress {
     /// A bar for a file of this many bytes.
     pub(crate) fn file(&self, name: &str, bytes: u64) -> Bar {
         let Some(all) = &self.all else { return Bar(None) };
-        let style = ProgressStyle::with_template("{msg:30!} {bar:40} {binary_bytes:>10} of {binary_total_bytes} {eta:>6}");
+        let style = ProgressStyle::with_template(
+            "{msg:30!} {bar:40} {binary_bytes:>10} of {binary_total_bytes} {eta:>6}",
+        );
         let bar = all.add(ProgressBar::new(bytes));
         if let Ok(style) = style {
             bar.set_style(style);

@@ -32,7 +32,9 @@ pub(crate) fn run(arguments: &Reconcile) -> Result<Exit, Failure> {
     let mut sources = given.as_ref().map(|rules| rules.sources.clone()).unwrap_or_default();
     open::apply(&mut sources.left, &arguments.sources.left_options, Some(SideName::Left))?;
     open::apply(&mut sources.right, &arguments.sources.right_options, Some(SideName::Right))?;
-    let paths = |first: &PathBuf, more: &[PathBuf]| -> Vec<PathBuf> { std::iter::once(first).chain(more).cloned().collect() };
+    let paths = |first: &PathBuf, more: &[PathBuf]| -> Vec<PathBuf> {
+        std::iter::once(first).chain(more).cloned().collect()
+    };
     let (mut left, mut right) = {
         let _step = progress.step("looking at the files");
         let (left, right) = in_parallel(
@@ -63,21 +65,35 @@ pub(crate) fn run(arguments: &Reconcile) -> Result<Exit, Failure> {
     let outcome = {
         let step = progress.step("matching");
         let stop = AtomicBool::new(false);
-        matching::run([left, right], &rules, &rates, &[], options, &stop, |pass| step.say(&format!("matching: {pass}")))
-            .map_err(|error| engine_failure(&error))?
+        matching::run([left, right], &rules, &rates, &[], options, &stop, |pass| {
+            step.say(&format!("matching: {pass}"))
+        })
+        .map_err(|error| engine_failure(&error))?
     };
-    let mut summary = Summary::of(&outcome, [left, right], &loaded.files, &rules).map_err(|error| Failure::new(error.code(), error.to_string()))?;
+    let mut summary = Summary::of(&outcome, [left, right], &loaded.files, &rules)
+        .map_err(|error| Failure::new(error.code(), error.to_string()))?;
     let yaml = rules::to_yaml(&rules);
     if let Some(output) = output {
         let _step = progress.step("writing the results");
         write_results(output, &mut summary, &outcome, [left, right], &loaded.files, &yaml, threads)?;
     }
-    show(arguments, &summary, &outcome, [left, right], &rules, &rates, if inferred { Some(&yaml) } else { None })?;
+    show(
+        arguments,
+        &summary,
+        &outcome,
+        [left, right],
+        &rules,
+        &rates,
+        if inferred { Some(&yaml) } else { None },
+    )?;
     Ok(if summary.clean { Exit::Clean } else { Exit::Exceptions })
 }
 
 fn threads(arguments: &Reconcile) -> usize {
-    arguments.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get), usize::from)
+    arguments.threads.map_or_else(
+        || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+        usize::from,
+    )
 }
 
 fn engine_failure(error: &EngineError) -> Failure {
@@ -93,26 +109,39 @@ fn read_text(path: &Path, bytes_max: u64) -> Result<String, Failure> {
     let name = path.display().to_string();
     let wrap = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Failure::new("file_not_found", format!("{name}: there is no such file")),
-        io::ErrorKind::InvalidData => Failure::new("file_malformed", format!("{name}: the file is not UTF-8")),
+        io::ErrorKind::InvalidData => {
+            Failure::new("file_malformed", format!("{name}: the file is not UTF-8"))
+        }
         _ => Failure::new("file_unreadable", format!("{name}: {error}")),
     };
     let bytes = fs::metadata(path).map_err(wrap)?.len();
     if bytes > bytes_max {
-        return Err(Failure::new("too_large", format!("{name}: the file has {bytes} bytes, at most {bytes_max} are read")));
+        return Err(Failure::new(
+            "too_large",
+            format!("{name}: the file has {bytes} bytes, at most {bytes_max} are read"),
+        ));
     }
     fs::read_to_string(path).map_err(wrap)
 }
 
 fn read_rules(path: &Path) -> Result<RuleSet, Failure> {
     let text = read_text(path, limits::RULES_BYTES_MAX)?;
-    rules::parse(&text).map_err(|error| Failure::of(&error, &path.display().to_string()).way_out("`stoa schema` prints the schema of rules files; examples/rules has examples"))
+    rules::parse(&text).map_err(|error| {
+        Failure::of(&error, &path.display().to_string())
+            .way_out("`stoa schema` prints the schema of rules files; examples/rules has examples")
+    })
 }
 
 fn read_rates(path: &Path) -> Result<Rates, Failure> {
-    Rates::parse(&read_text(path, limits::RATES_BYTES_MAX)?).map_err(|error| Failure::of(&error, &path.display().to_string()))
+    Rates::parse(&read_text(path, limits::RATES_BYTES_MAX)?)
+        .map_err(|error| Failure::of(&error, &path.display().to_string()))
 }
 
-fn in_parallel<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send, parallel: bool) -> (A, B) {
+fn in_parallel<A: Send, B: Send>(
+    a: impl FnOnce() -> A + Send,
+    b: impl FnOnce() -> B + Send,
+    parallel: bool,
+) -> (A, B) {
     if !parallel {
         return (a(), b());
     }
@@ -129,17 +158,38 @@ struct Loaded {
     files: Vec<SourceFile>,
 }
 
-fn load_both(left: Vec<Opened>, right: Vec<Opened>, rules: &RuleSet, arguments: &Reconcile, scratch: &Path, progress: &Progress) -> Result<Loaded, Failure> {
+fn load_both(
+    left: Vec<Opened>,
+    right: Vec<Opened>,
+    rules: &RuleSet,
+    arguments: &Reconcile,
+    scratch: &Path,
+    progress: &Progress,
+) -> Result<Loaded, Failure> {
     let bytes_each = (arguments.memory as usize) << 19;
-    let load = |name: SideName, files: Vec<Opened>| load_side(name, files, rules.sources.side(name), bytes_each, scratch, progress);
-    let (left, right) = in_parallel(|| load(SideName::Left, left), || load(SideName::Right, right), arguments.threads != Some(1));
+    let load = |name: SideName, files: Vec<Opened>| {
+        load_side(name, files, rules.sources.side(name), bytes_each, scratch, progress)
+    };
+    let (left, right) = in_parallel(
+        || load(SideName::Left, left),
+        || load(SideName::Right, right),
+        arguments.threads != Some(1),
+    );
     let ((left, mut files), (right, more)) = (left?, right?);
     files.extend(more);
     Ok(Loaded { left, right, files })
 }
 
-fn load_side(name: SideName, files: Vec<Opened>, spec: &SourceSpec, memory_bytes: usize, scratch: &Path, progress: &Progress) -> Result<(Side, Vec<SourceFile>), Failure> {
-    let mut builder = Builder::new(memory_bytes, Some(Box::new(TempFile::in_folder(scratch.to_owned()))), files.len());
+fn load_side(
+    name: SideName,
+    files: Vec<Opened>,
+    spec: &SourceSpec,
+    memory_bytes: usize,
+    scratch: &Path,
+    progress: &Progress,
+) -> Result<(Side, Vec<SourceFile>), Failure> {
+    let mut builder =
+        Builder::new(memory_bytes, Some(Box::new(TempFile::in_folder(scratch.to_owned()))), files.len());
     let mut loaded = Vec::new();
     for mut file in files {
         let bar = progress.file(&file.facts.name, file.facts.bytes);
@@ -153,7 +203,8 @@ fn load_side(name: SideName, files: Vec<Opened>, spec: &SourceSpec, memory_bytes
         })?;
         loaded.push(SourceFile { side: name, facts: file.facts, batch });
     }
-    let side = builder.finish().map_err(|error| Failure::io("file_unreadable", "temporary storage", &error))?;
+    let side =
+        builder.finish().map_err(|error| Failure::io("file_unreadable", "temporary storage", &error))?;
     Ok((side, loaded))
 }
 
@@ -185,13 +236,19 @@ fn write_results(
     threads: usize,
 ) -> Result<(), Failure> {
     let fail = |error: io::Error| Failure::io("output_unwritable", "writing the results", &error);
-    let mut create = |name: &str| output.create(name).map_err(fail).map(|file| Hashing { inner: file, hasher: blake3::Hasher::new() });
-    let (mut links, mut matches, mut exceptions) = (create("links.csv")?, create("matches.csv")?, create("exceptions.csv")?);
+    let mut create = |name: &str| {
+        output.create(name).map_err(fail).map(|file| Hashing { inner: file, hasher: blake3::Hasher::new() })
+    };
+    let (mut links, mut matches, mut exceptions) =
+        (create("links.csv")?, create("matches.csv")?, create("exceptions.csv")?);
     let (mut rejected, mut rules_file, mut html, mut json) =
         (create("rejected.csv")?, create("rules.yaml")?, create("report.html")?, create("summary.json")?);
     let (a, b) = in_parallel(
         || report::write_links(&mut links, outcome, sides),
-        || report::write_matches(&mut matches, outcome, sides).and_then(|()| report::write_exceptions(&mut exceptions, outcome, sides)),
+        || {
+            report::write_matches(&mut matches, outcome, sides)
+                .and_then(|()| report::write_exceptions(&mut exceptions, outcome, sides))
+        },
         threads > 1,
     );
     a.and(b).map_err(fail)?;
@@ -204,7 +261,10 @@ fn write_results(
     rules_file.write_all(yaml.as_bytes()).and_then(|()| rules_file.flush()).map_err(fail)?;
     report::write_html(&mut html, summary, outcome, sides, files, yaml).map_err(fail)?;
     let text = serde_json::to_string_pretty(summary).unwrap_or_default();
-    json.write_all(text.as_bytes()).and_then(|()| json.write_all(b"\n")).and_then(|()| json.flush()).map_err(fail)?;
+    json.write_all(text.as_bytes())
+        .and_then(|()| json.write_all(b"\n"))
+        .and_then(|()| json.flush())
+        .map_err(fail)?;
     drop((links, matches, exceptions, rejected, rules_file, html, json));
     output.finish()
 }
@@ -228,7 +288,9 @@ fn show(
         text.push('\n');
     } else {
         if let Some(yaml) = inferred {
-            text.push_str("# Inferred rules: save them as rules.yaml, edit them, and pass --rules rules.yaml\n");
+            text.push_str(
+                "# Inferred rules: save them as rules.yaml, edit them, and pass --rules rules.yaml\n",
+            );
             text.push_str(yaml);
             text.push('\n');
         }
@@ -248,13 +310,23 @@ fn show(
     }
 }
 
-fn explained(wanted: &str, outcome: &Outcome, sides: [&Side; 2], rules: &RuleSet, rates: &Rates) -> Result<String, Failure> {
+fn explained(
+    wanted: &str,
+    outcome: &Outcome,
+    sides: [&Side; 2],
+    rules: &RuleSet,
+    rates: &Rates,
+) -> Result<String, Failure> {
     let storage = |error: io::Error| Failure::io("file_unreadable", "temporary storage", &error);
     let (side, id) = record_of(wanted);
     let found = explain::find(sides, id, side).map_err(storage)?;
     if found.is_empty() {
-        let message = format!("there is no record \"{id}\"{}", side.map(|side| format!(" on the {} side", side.name())).unwrap_or_default());
-        return Err(Failure::new("record_not_found", message).way_out("give an external id, a fp_… id of the result files, or a line number"));
+        let message = format!(
+            "there is no record \"{id}\"{}",
+            side.map(|side| format!(" on the {} side", side.name())).unwrap_or_default()
+        );
+        return Err(Failure::new("record_not_found", message)
+            .way_out("give an external id, a fp_… id of the result files, or a line number"));
     }
     let mut text = String::new();
     for (name, record) in found {

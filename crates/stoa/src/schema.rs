@@ -6,6 +6,8 @@ use crate::failure::{Exit, Failure};
 
 pub(crate) fn run() -> Result<Exit, Failure> {
     let schema = stoa_reconciliation::rules::json_schema();
-    std::io::stdout().write_all(schema.as_bytes()).map_err(|error| Failure::io("output_unwritable", "standard output", &error))?;
+    std::io::stdout()
+        .write_all(schema.as_bytes())
+        .map_err(|error| Failure::io("output_unwritable", "standard output", &error))?;
     Ok(Exit::Clean)
 }

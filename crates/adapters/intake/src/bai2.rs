@@ -11,13 +11,26 @@ use stoa_kernel::money::Decimal;
 use stoa_reconciliation::normalise::dates::{self, DateFormat};
 use stoa_reconciliation::normalise::numbers::NumberFormat;
 use stoa_reconciliation::profile::Profile;
-use stoa_reconciliation::row::{Balance, BalanceKind, ControlTotal, Item, Place, ReadError, Rejection, Row, RowReader, Warning};
+use stoa_reconciliation::row::{
+    Balance, BalanceKind, ControlTotal, Item, Place, ReadError, Rejection, Row, RowReader, Warning,
+};
 
 use crate::lines::Lines;
 use crate::table::Table;
 
-const COLUMNS: [&str; 11] =
-    ["statement", "account", "booked_date", "value_date", "direction", "amount", "currency", "type", "reference.customer", "reference.bank", "text"];
+const COLUMNS: [&str; 11] = [
+    "statement",
+    "account",
+    "booked_date",
+    "value_date",
+    "direction",
+    "amount",
+    "currency",
+    "type",
+    "reference.customer",
+    "reference.bank",
+    "text",
+];
 
 /// How BAI2 rows become records.
 pub(crate) fn profile() -> Profile {
@@ -108,12 +121,21 @@ impl Bai2 {
         }
         if !matches!(code, "01" | "02" | "03" | "16" | "49" | "98" | "99") {
             // A text without a slash at its end may go on in lines without a code.
-            match self.open.as_mut().filter(|open| open.code == "16" && has_text(&open.fields)).and_then(|open| open.fields.last_mut()) {
+            match self
+                .open
+                .as_mut()
+                .filter(|open| open.code == "16" && has_text(&open.fields))
+                .and_then(|open| open.fields.last_mut())
+            {
                 Some(last) => {
                     last.push('\n');
                     last.push_str(text);
                 }
-                None => self.reject(line.place, "the line has no known record code (01, 02, 03, 16, 49, 88, 98, 99)", text),
+                None => self.reject(
+                    line.place,
+                    "the line has no known record code (01, 02, 03, 16, 49, 88, 98, 99)",
+                    text,
+                ),
             }
             return Ok(None);
         }
@@ -168,9 +190,16 @@ impl Bai2 {
         let [account, ..] = &mut self.levels;
         *account = Level { records: record.lines, ..Level::default() };
         self.account = field(0).to_owned();
-        self.currency = [field(1), &self.group_currency, "USD"].into_iter().find(|code| !code.is_empty()).unwrap_or("USD").to_owned();
+        self.currency = [field(1), &self.group_currency, "USD"]
+            .into_iter()
+            .find(|code| !code.is_empty())
+            .unwrap_or("USD")
+            .to_owned();
         let Ok(currency) = self.currency.parse::<Currency>() else {
-            return self.warn(record.place, &format!("\"{}\" is not a currency; balances are passed over", self.currency));
+            return self.warn(
+                record.place,
+                &format!("\"{}\" is not a currency; balances are passed over", self.currency),
+            );
         };
         // Groups of type, amount, count, funds type, and what the funds type brings.
         let mut at = 2;
@@ -198,7 +227,15 @@ impl Bai2 {
             let date = as_of(&self.as_of);
             let amount = Decimal::new(units, currency.exponent());
             let (statement, account) = (self.statement, self.account.clone());
-            self.pending.push_back(Item::Balance(Balance { place: record.place, kind, statement, account, currency, amount, date }));
+            self.pending.push_back(Item::Balance(Balance {
+                place: record.place,
+                kind,
+                statement,
+                account,
+                currency,
+                amount,
+                date,
+            }));
         }
     }
 
@@ -219,9 +256,16 @@ impl Bai2 {
             Ok(400..=699) => "D",
             Ok(900..=959) => "C",
             Ok(960..=999) => "D",
-            Ok(700..=799) => if code.as_bytes().get(1).is_some_and(|digit| *digit < b'6') { "C" } else { "D" },
+            Ok(700..=799) => {
+                if code.as_bytes().get(1).is_some_and(|digit| *digit < b'6') {
+                    "C"
+                } else {
+                    "D"
+                }
+            }
             _ => {
-                let reason = format!("the type code \"{code}\" is neither a credit (100–399) nor a debit (400–699)");
+                let reason =
+                    format!("the type code \"{code}\" is neither a credit (100–399) nor a debit (400–699)");
                 return Some(Item::Rejected(Rejection::new(record.place, reason, &raw())));
             }
         };
@@ -229,7 +273,8 @@ impl Bai2 {
         let extra = funds_fields(funds, field(3));
         let text_at = 3 + extra + 2;
         let value_date = if funds == "V" { field(3) } else { "" };
-        let text = record.fields.get(text_at..).map(|parts| parts.join(",").replace('\n', " ")).unwrap_or_default();
+        let text =
+            record.fields.get(text_at..).map(|parts| parts.join(",").replace('\n', " ")).unwrap_or_default();
         let statement = self.statement.to_string();
         let magnitude = units.abs().to_string();
         let flipped = if units < 0 { if direction == "C" { "D" } else { "C" } } else { direction };
@@ -260,7 +305,12 @@ impl Bai2 {
         let records_at = if level == 0 { 1 } else { 2 };
         let (sum, records, members) = (found.sum, found.records, found.members);
         let mut differ = |of: String, stated: &str, found: String| {
-            self.pending.push_back(Item::ControlTotal(ControlTotal { place: record.place, of, stated: stated.to_owned(), found }));
+            self.pending.push_back(Item::ControlTotal(ControlTotal {
+                place: record.place,
+                of,
+                stated: stated.to_owned(),
+                found,
+            }));
         };
         if field(0).trim_start_matches('+').parse() != Ok(sum) {
             differ(format!("sum of the {name}"), field(0), sum.to_string());
@@ -314,7 +364,10 @@ impl RowReader for Bai2 {
                 if self.seen_file && !self.seen_trailer {
                     self.seen_trailer = true;
                     let place = Place { line: 1, byte: 0 };
-                    return Ok(Some(Item::Warning(Warning { place, message: "the file has no trailer (99); it may be cut off".to_owned() })));
+                    return Ok(Some(Item::Warning(Warning {
+                        place,
+                        message: "the file has no trailer (99); it may be cut off".to_owned(),
+                    })));
                 }
                 return Ok(None);
             }

@@ -9,15 +9,32 @@ use stoa_kernel::money::Decimal;
 use stoa_reconciliation::normalise::dates::{self, DateFormat};
 use stoa_reconciliation::normalise::numbers::{self, NumberFormat};
 use stoa_reconciliation::profile::Profile;
-use stoa_reconciliation::row::{Balance, BalanceKind, ControlTotal, Item, Place, ReadError, Rejection, Row, RowReader, Warning};
+use stoa_reconciliation::row::{
+    Balance, BalanceKind, ControlTotal, Item, Place, ReadError, Rejection, Row, RowReader, Warning,
+};
 
 use crate::table::Table;
 use crate::xml::{Element, Pulled, Xml};
 
 const COLUMNS: [&str; 18] = [
-    "statement", "account", "booked_date", "value_date", "direction", "amount", "currency", "original_amount", "original_currency",
-    "type", "reference.end_to_end", "reference.transaction", "reference.servicer", "reference.creditor", "reference.uetr",
-    "counterparty", "text", "status",
+    "statement",
+    "account",
+    "booked_date",
+    "value_date",
+    "direction",
+    "amount",
+    "currency",
+    "original_amount",
+    "original_currency",
+    "type",
+    "reference.end_to_end",
+    "reference.transaction",
+    "reference.servicer",
+    "reference.creditor",
+    "reference.uetr",
+    "counterparty",
+    "text",
+    "status",
 ];
 
 /// How camt rows become records.
@@ -85,7 +102,15 @@ impl Camt {
         let date = element.first_of(&["Dt/Dt", "Dt/DtTm"]);
         let date = dates::parse(date, DateFormat::YearMonthDay, None).ok().flatten().map(|read| read.day);
         let (statement, account) = (self.statement, self.account.clone());
-        self.pending.push_back(Item::Balance(Balance { place: element.place, kind, statement, account, currency, amount, date }));
+        self.pending.push_back(Item::Balance(Balance {
+            place: element.place,
+            kind,
+            statement,
+            account,
+            currency,
+            amount,
+            date,
+        }));
     }
 
     /// An entry becomes one row, or one for each of its details where they add up to it.
@@ -106,12 +131,17 @@ impl Camt {
         if entry.text_at("RvslInd") == "true" {
             common.push(("reversal", "true".to_owned()));
         }
-        let details: Vec<&Element> = entry.all("NtryDtls").flat_map(|details| details.all("TxDtls")).collect();
-        let parts: Option<Vec<Decimal>> = details.iter().map(|detail| detail_amount(detail, &currency, &direction)).collect();
+        let details: Vec<&Element> =
+            entry.all("NtryDtls").flat_map(|details| details.all("TxDtls")).collect();
+        let parts: Option<Vec<Decimal>> =
+            details.iter().map(|detail| detail_amount(detail, &currency, &direction)).collect();
         let total = numbers::parse(entry.text_at("Amt"), NumberFormat::Point).ok().flatten();
         let split = match (parts, total) {
             (Some(parts), Some(total)) if parts.len() > 1 => {
-                let sum = parts.iter().try_fold(Decimal::ZERO, |sum, part| sum.checked_add(*part)).unwrap_or(Decimal::ZERO);
+                let sum = parts
+                    .iter()
+                    .try_fold(Decimal::ZERO, |sum, part| sum.checked_add(*part))
+                    .unwrap_or(Decimal::ZERO);
                 if sum == total {
                     Some(parts)
                 } else {
@@ -131,7 +161,8 @@ impl Camt {
             Some(parts) => {
                 for (detail, part) in details.iter().zip(parts) {
                     let mut cells = common.clone();
-                    let part_direction = if part.units < 0 { opposite(&direction) } else { direction.as_str() };
+                    let part_direction =
+                        if part.units < 0 { opposite(&direction) } else { direction.as_str() };
                     cells.push(("direction", part_direction.to_owned()));
                     cells.push(("amount", part.abs().to_string()));
                     cells.push(("currency", currency.clone()));
@@ -183,7 +214,23 @@ impl Camt {
 
 /// Whether a leaf of an entry is already in a cell of its own.
 fn is_read(path: &str) -> bool {
-    let names = ["Amt", "CdtDbtInd", "Sts", "BookgDt/", "ValDt/", "AcctSvcrRef", "BkTxCd/", "NtryRef", "AddtlNtryInf", "RvslInd", "NtryDtls/TxDtls/Refs/", "NtryDtls/TxDtls/RmtInf/", "NtryDtls/TxDtls/RltdPties/", "NtryDtls/TxDtls/Amt", "NtryDtls/TxDtls/CdtDbtInd"];
+    let names = [
+        "Amt",
+        "CdtDbtInd",
+        "Sts",
+        "BookgDt/",
+        "ValDt/",
+        "AcctSvcrRef",
+        "BkTxCd/",
+        "NtryRef",
+        "AddtlNtryInf",
+        "RvslInd",
+        "NtryDtls/TxDtls/Refs/",
+        "NtryDtls/TxDtls/RmtInf/",
+        "NtryDtls/TxDtls/RltdPties/",
+        "NtryDtls/TxDtls/Amt",
+        "NtryDtls/TxDtls/CdtDbtInd",
+    ];
     names.iter().any(|name| if name.ends_with('/') { path.starts_with(name) } else { path == *name })
 }
 
@@ -196,7 +243,11 @@ fn day(entry: &Element, name: &str) -> String {
 }
 
 fn transaction_code(entry: &Element) -> String {
-    let domain = [entry.text_at("BkTxCd/Domn/Cd"), entry.text_at("BkTxCd/Domn/Fmly/Cd"), entry.text_at("BkTxCd/Domn/Fmly/SubFmlyCd")];
+    let domain = [
+        entry.text_at("BkTxCd/Domn/Cd"),
+        entry.text_at("BkTxCd/Domn/Fmly/Cd"),
+        entry.text_at("BkTxCd/Domn/Fmly/SubFmlyCd"),
+    ];
     let domain: Vec<&str> = domain.into_iter().filter(|code| !code.is_empty()).collect();
     if domain.is_empty() { entry.text_at("BkTxCd/Prtry/Cd").to_owned() } else { domain.join("/") }
 }
@@ -226,9 +277,25 @@ fn detail_cells(detail: &Element, direction: &str, cells: &mut Vec<(&'static str
     put("mandate", detail.text_at("Refs/MndtId"));
     put("cheque", detail.text_at("Refs/ChqNb"));
     let party = if direction == "DBIT" { "Cdtr" } else { "Dbtr" };
-    let name = |party: &str| detail.first_of(&[&format!("RltdPties/{party}/Nm"), &format!("RltdPties/{party}/Pty/Nm"), &format!("RltdPties/Ultmt{party}/Nm"), &format!("RltdPties/Ultmt{party}/Pty/Nm")]).to_owned();
+    let name = |party: &str| {
+        detail
+            .first_of(&[
+                &format!("RltdPties/{party}/Nm"),
+                &format!("RltdPties/{party}/Pty/Nm"),
+                &format!("RltdPties/Ultmt{party}/Nm"),
+                &format!("RltdPties/Ultmt{party}/Pty/Nm"),
+            ])
+            .to_owned()
+    };
     put("counterparty", &name(party));
-    let account = |party: &str| detail.first_of(&[&format!("RltdPties/{party}Acct/Id/IBAN"), &format!("RltdPties/{party}Acct/Id/Othr/Id")]).to_owned();
+    let account = |party: &str| {
+        detail
+            .first_of(&[
+                &format!("RltdPties/{party}Acct/Id/IBAN"),
+                &format!("RltdPties/{party}Acct/Id/Othr/Id"),
+            ])
+            .to_owned()
+    };
     put("counterparty_account", &account(party));
     if let Some(information) = detail.find("RmtInf") {
         for text in information.all("Ustrd") {
@@ -286,7 +353,9 @@ impl RowReader for Camt {
                     self.at_end = true;
                     if self.statement == 0 {
                         let place = self.xml.place()?;
-                        let message = "the file has no statement (Stmt), report (Rpt) or notification (Ntfctn)".to_owned();
+                        let message =
+                            "the file has no statement (Stmt), report (Rpt) or notification (Ntfctn)"
+                                .to_owned();
                         return Err(ReadError::Malformed { place, message });
                     }
                 }

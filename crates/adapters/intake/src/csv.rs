@@ -55,7 +55,11 @@ pub(crate) fn sniff(head: &str, scan: &Scan, spec: &SourceSpec) -> Result<Dialec
         Some("tab" | "\t" | "\\t") => Some(b'\t'),
         Some(text) => match text.as_bytes() {
             &[byte] if byte.is_ascii() => Some(byte),
-            _ => return Err(format!("the delimiter \"{text}\" is not one ASCII character; write tab for a tab")),
+            _ => {
+                return Err(format!(
+                    "the delimiter \"{text}\" is not one ASCII character; write tab for a tab"
+                ));
+            }
         },
     };
     let candidates: Vec<u8> = fixed.map_or_else(|| DELIMITERS.to_vec(), |byte| vec![byte]);
@@ -81,7 +85,10 @@ pub(crate) fn sniff(head: &str, scan: &Scan, spec: &SourceSpec) -> Result<Dialec
 /// The most usual number of cells, the larger one where two are equally usual.
 fn usual_width(rows: &[Vec<String>]) -> usize {
     let count = |width: usize| rows.iter().filter(|row| row.len() == width).count();
-    rows.iter().map(Vec::len).max_by_key(|&width| (if width > 1 { count(width) } else { 0 }, width)).unwrap_or(0)
+    rows.iter()
+        .map(Vec::len)
+        .max_by_key(|&width| (if width > 1 { count(width) } else { 0 }, width))
+        .unwrap_or(0)
 }
 
 fn sample(head: &str, dialect: Dialect) -> Vec<Vec<String>> {
@@ -131,7 +138,8 @@ fn is_header(first: Option<&Vec<String>>, second: Option<&Vec<String>>) -> bool 
     if first.iter().any(is_value) {
         return false;
     }
-    first.iter().any(|cell| Field::of_header(cell).is_some()) || second.is_some_and(|second| second.iter().any(is_value))
+    first.iter().any(|cell| Field::of_header(cell).is_some())
+        || second.is_some_and(|second| second.iter().any(is_value))
 }
 
 /// Reads a delimited text.
@@ -253,7 +261,8 @@ impl Csv {
         loop {
             let more = self.fill()?;
             let input = if more { self.buffer.get(self.start..self.end).unwrap_or(&[]) } else { &[] };
-            let (out, ends) = (self.out.get_mut(bytes..).unwrap_or(&mut []), self.ends.get_mut(cells..).unwrap_or(&mut []));
+            let (out, ends) =
+                (self.out.get_mut(bytes..).unwrap_or(&mut []), self.ends.get_mut(cells..).unwrap_or(&mut []));
             let (result, read, written, ended) = self.core.read_record(input, out, ends);
             self.consume(read);
             (bytes, cells) = (bytes + written, cells + ended);
@@ -266,9 +275,15 @@ impl Csv {
                     self.ends.resize(self.ends.len() * 2, 0);
                 }
                 // Past the limit the rest of the row is read and thrown away.
-                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => (bytes, cells, too_long) = (0, 0, true),
+                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                    (bytes, cells, too_long) = (0, 0, true)
+                }
                 ReadRecordResult::Record => {
-                    return Ok(if too_long { Read::TooLong(place) } else { Read::Row { place, bytes, cells } });
+                    return Ok(if too_long {
+                        Read::TooLong(place)
+                    } else {
+                        Read::Row { place, bytes, cells }
+                    });
                 }
                 ReadRecordResult::End => return Ok(Read::End),
             }
@@ -278,7 +293,9 @@ impl Csv {
     fn row(&mut self, row: &mut Row, place: Place, bytes: usize, cells: usize) -> Option<Item> {
         let width = self.columns.len();
         let all = self.out.get(..bytes).unwrap_or(&[]);
-        let reject = |reason: String| Some(Item::Rejected(Rejection::new(place, reason, &String::from_utf8_lossy(all))));
+        let reject = |reason: String| {
+            Some(Item::Rejected(Rejection::new(place, reason, &String::from_utf8_lossy(all))))
+        };
         if self.may_have_nul && memchr(0, all).is_some() {
             return reject("the row contains NUL bytes".to_owned());
         }
@@ -292,12 +309,15 @@ impl Csv {
         if cells > width {
             let known = width.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
             if !text.get(known..).unwrap_or("").trim().is_empty() {
-                return reject(format!("the row has {cells} cells, the table {width}; a delimiter or an unclosed quote may be in a text"));
+                return reject(format!(
+                    "the row has {cells} cells, the table {width}; a delimiter or an unclosed quote may be in a text"
+                ));
             }
         }
         if cells < width && !self.short_rows_told {
             self.short_rows_told = true;
-            let message = format!("a row has {cells} cells, the table {width}; the missing ones are blank (told once)");
+            let message =
+                format!("a row has {cells} cells, the table {width}; the missing ones are blank (told once)");
             self.pending.push_back(Item::Warning(Warning { place, message }));
         }
         let ends = ends.iter().take(width).map(|&end| u32::try_from(end).unwrap_or(u32::MAX));
@@ -325,7 +345,11 @@ impl RowReader for Csv {
             match self.record()? {
                 Read::End => return Ok(None),
                 Read::TooLong(place) => {
-                    let reason = format!("the row is longer than {} MiB or has more than {} cells", limits::ROW_BYTES_MAX >> 20, limits::COLUMNS_MAX * 4);
+                    let reason = format!(
+                        "the row is longer than {} MiB or has more than {} cells",
+                        limits::ROW_BYTES_MAX >> 20,
+                        limits::COLUMNS_MAX * 4
+                    );
                     return Ok(Some(Item::Rejected(Rejection::new(place, reason, ""))));
                 }
                 Read::Row { place, bytes, cells } => {

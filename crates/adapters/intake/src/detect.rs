@@ -49,7 +49,9 @@ pub fn detect(bytes: &[u8], text: &str) -> Detected {
         return Detected::Known(Format::Ofx);
     }
     if start.starts_with('<') {
-        let camt = ["camt.05", "BkToCstmr", "bkToCstmr"].iter().any(|mark| text.contains(mark)) || start.starts_with("<!DOCTYPE") || text.contains("<Document");
+        let camt = ["camt.05", "BkToCstmr", "bkToCstmr"].iter().any(|mark| text.contains(mark))
+            || start.starts_with("<!DOCTYPE")
+            || text.contains("<Document");
         return if camt || start.starts_with("<?xml") {
             Detected::Known(Format::Camt)
         } else {
@@ -59,14 +61,19 @@ pub fn detect(bytes: &[u8], text: &str) -> Detected {
     if start.starts_with('[') || start.starts_with('{') && !is_swift(start) {
         return Detected::Known(json_kind(start));
     }
-    if upper.starts_with("!TYPE:") || upper.starts_with("!ACCOUNT") || upper.starts_with("!OPTION") || upper.starts_with("!CLEAR") {
+    if upper.starts_with("!TYPE:")
+        || upper.starts_with("!ACCOUNT")
+        || upper.starts_with("!OPTION")
+        || upper.starts_with("!CLEAR")
+    {
         return Detected::Known(Format::Qif);
     }
     if is_bai2(start) {
         return Detected::Known(Format::Bai2);
     }
     if is_swift(start) {
-        let interim = [":34F:", ":13D:", ":90D:", ":90C:"].iter().any(|tag| text.contains(tag)) && !text.contains(":62F:");
+        let interim = [":34F:", ":13D:", ":90D:", ":90C:"].iter().any(|tag| text.contains(tag))
+            && !text.contains(":62F:");
         return Detected::Known(if interim { Format::Mt942 } else { Format::Mt940 });
     }
     Detected::Known(Format::Csv)
@@ -74,18 +81,28 @@ pub fn detect(bytes: &[u8], text: &str) -> Detected {
 
 fn is_binary(text: &str) -> bool {
     let head = text.get(..text.floor_char_boundary(8_192)).unwrap_or(text);
-    let control = head.chars().filter(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{1a}')).count();
+    let control =
+        head.chars().filter(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{1a}')).count();
     let lost = head.chars().filter(|c| *c == '\u{fffd}').count();
     (control + lost) * 10 > head.chars().count().max(1)
 }
 
 fn is_swift(start: &str) -> bool {
     let mut lines = start.lines().take(60).map(str::trim);
-    start.starts_with("{1:F") || lines.any(|line| [":20:", ":25:", ":28C:", ":28:", ":60F:", ":60M:", ":61:"].iter().any(|tag| line.starts_with(tag)))
+    start.starts_with("{1:F")
+        || lines.any(|line| {
+            [":20:", ":25:", ":28C:", ":28:", ":60F:", ":60M:", ":61:"]
+                .iter()
+                .any(|tag| line.starts_with(tag))
+        })
 }
 
 fn is_bai2(start: &str) -> bool {
-    start.starts_with("01,") && start.lines().nth(1).is_some_and(|line| line.trim_start().starts_with("02,") || line.trim_start().starts_with("88,"))
+    start.starts_with("01,")
+        && start
+            .lines()
+            .nth(1)
+            .is_some_and(|line| line.trim_start().starts_with("02,") || line.trim_start().starts_with("88,"))
 }
 
 /// NDJSON has a whole object on its first line and more after it.

@@ -63,7 +63,9 @@ impl Coded for InputError {
             Self::Folder(_) => Some("name a file inside it".to_owned()),
             Self::Empty(_) => Some("export it again; half-written files are often empty".to_owned()),
             Self::Io { .. } => Some("check its permissions".to_owned()),
-            Self::Spool { .. } => Some("free some disk space, or set TMPDIR to a folder with room".to_owned()),
+            Self::Spool { .. } => {
+                Some("free some disk space, or set TMPDIR to a folder with room".to_owned())
+            }
         }
     }
 }
@@ -123,10 +125,12 @@ impl Input {
     /// # Errors
     /// [`InputError::Io`] for the reader, [`InputError::Spool`] for the copy.
     pub fn spool(name: String, reader: &mut dyn Read, scratch: &Path) -> Result<Self, InputError> {
-        let mut file = tempfile::tempfile_in(scratch).map_err(|source| InputError::Spool { name: name.clone(), source })?;
+        let mut file = tempfile::tempfile_in(scratch)
+            .map_err(|source| InputError::Spool { name: name.clone(), source })?;
         let mut buffer = vec![0; 256 << 10];
         loop {
-            let read = reader.read(&mut buffer).map_err(|source| InputError::Io { name: name.clone(), source })?;
+            let read =
+                reader.read(&mut buffer).map_err(|source| InputError::Io { name: name.clone(), source })?;
             let Some(filled) = buffer.get(..read).filter(|filled| !filled.is_empty()) else { break };
             file.write_all(filled).map_err(|source| InputError::Spool { name: name.clone(), source })?;
         }

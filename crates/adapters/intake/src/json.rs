@@ -29,7 +29,12 @@ impl Json {
     }
 
     pub(crate) fn array(file: File, offset: u64) -> Self {
-        let array = Array { file: BufReader::with_capacity(64 << 10, file), at: Place { line: 1, byte: offset }, inside: false, done: false };
+        let array = Array {
+            file: BufReader::with_capacity(64 << 10, file),
+            at: Place { line: 1, byte: offset },
+            inside: false,
+            done: false,
+        };
         Self { source: Source::Array(Box::new(array)), table: Table::default() }
     }
 
@@ -86,7 +91,9 @@ impl RowReader for Json {
                 Ok(Some(Item::Row))
             }
             Ok(_) => Ok(Some(Item::Rejected(Rejection::new(place, "a row must be a JSON object", &text)))),
-            Err(error) => Ok(Some(Item::Rejected(Rejection::new(place, format!("not valid JSON: {error}"), &text)))),
+            Err(error) => {
+                Ok(Some(Item::Rejected(Rejection::new(place, format!("not valid JSON: {error}"), &text))))
+            }
         }
     }
 

@@ -26,7 +26,12 @@ pub(crate) struct Line {
 
 impl Lines {
     pub(crate) fn new(file: File, offset: u64) -> Self {
-        Self { file: BufReader::with_capacity(64 << 10, file), at: Place { line: 1, byte: offset }, line: Vec::new(), after_cr: false }
+        Self {
+            file: BufReader::with_capacity(64 << 10, file),
+            at: Place { line: 1, byte: offset },
+            line: Vec::new(),
+            after_cr: false,
+        }
     }
 
     pub(crate) const fn position(&self) -> u64 {

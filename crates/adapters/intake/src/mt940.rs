@@ -12,21 +12,34 @@ use stoa_kernel::money::Decimal;
 use stoa_reconciliation::normalise::dates::{self, DateFormat};
 use stoa_reconciliation::normalise::numbers::{self, NumberFormat};
 use stoa_reconciliation::profile::Profile;
-use stoa_reconciliation::row::{Balance, BalanceKind, ControlTotal, Item, Place, ReadError, Rejection, Row, RowReader, Warning};
+use stoa_reconciliation::row::{
+    Balance, BalanceKind, ControlTotal, Item, Place, ReadError, Rejection, Row, RowReader, Warning,
+};
 
 use crate::lines::{Line, Lines};
 use crate::narrative;
 use crate::table::Table;
 
 const COLUMNS: [&str; 13] = [
-    "statement", "account", "value_date", "booked_date", "direction", "amount", "currency", "type", "reference.customer",
-    "reference.bank", "counterparty", "text", "reference.end_to_end",
+    "statement",
+    "account",
+    "value_date",
+    "booked_date",
+    "direction",
+    "amount",
+    "currency",
+    "type",
+    "reference.customer",
+    "reference.bank",
+    "counterparty",
+    "text",
+    "reference.end_to_end",
 ];
 
 /// Tags that may begin a field. Anything else that looks like one is part of the text before it.
 const TAGS: [&str; 24] = [
-    "20", "21", "25", "25P", "28", "28C", "60F", "60M", "61", "62F", "62M", "64", "65", "86", "13", "13D", "34F", "34C", "34D", "90C",
-    "90D", "NS", "940", "942",
+    "20", "21", "25", "25P", "28", "28C", "60F", "60M", "61", "62F", "62M", "64", "65", "86", "13", "13D",
+    "34F", "34C", "34D", "90C", "90D", "NS", "940", "942",
 ];
 
 /// How MT940 rows become records.
@@ -221,20 +234,35 @@ impl Mt940 {
             self.statement.currency = Some(currency);
         }
         let (statement, account) = (self.statements, self.statement.account.clone());
-        self.pending.push_back(Item::Balance(Balance { place: field.place, kind, statement, account, currency, amount, date }));
+        self.pending.push_back(Item::Balance(Balance {
+            place: field.place,
+            kind,
+            statement,
+            account,
+            currency,
+            amount,
+            date,
+        }));
     }
 
     /// `:90D:1EUR2,30`: number and sum of debits (C: credits) of an interim report.
     fn control_total(&mut self, field: &Field, first: &str) {
         let digits = first.bytes().take_while(u8::is_ascii_digit).count();
         let (count, rest) = first.split_at(digits);
-        let stated = rest.get(3..).and_then(|amount| numbers::parse(amount, NumberFormat::Comma).ok().flatten());
+        let stated =
+            rest.get(3..).and_then(|amount| numbers::parse(amount, NumberFormat::Comma).ok().flatten());
         let [debits, credits] = self.statement.totals;
         let (found_count, found_sum) = if field.tag == "90D" { debits } else { credits };
         if count.parse() != Ok(found_count) || stated != Some(found_sum) {
-            let of = if field.tag == "90D" { "number and sum of debits" } else { "number and sum of credits" };
+            let of =
+                if field.tag == "90D" { "number and sum of debits" } else { "number and sum of credits" };
             let found = format!("{found_count} and {found_sum}");
-            self.pending.push_back(Item::ControlTotal(ControlTotal { place: field.place, of: of.to_owned(), stated: first.to_owned(), found }));
+            self.pending.push_back(Item::ControlTotal(ControlTotal {
+                place: field.place,
+                of: of.to_owned(),
+                stated: first.to_owned(),
+                found,
+            }));
         }
     }
 
@@ -348,7 +376,9 @@ struct Entry {
 
 /// `6!n[4!n]2a[1!a]15d1!a3!c16x[//16x]`, where the entry date may be blanks and references may be longer.
 fn read_entry(text: &str) -> Option<Entry> {
-    let digits = |text: &str, count: usize| text.get(..count).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit())).map(str::to_owned);
+    let digits = |text: &str, count: usize| {
+        text.get(..count).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit())).map(str::to_owned)
+    };
     let mut rest = text.trim_start();
     let value_date = digits(rest, 6)?;
     rest = rest.get(6..)?;
@@ -366,10 +396,13 @@ fn read_entry(text: &str) -> Option<Entry> {
     let mark_bytes = if rest.starts_with(['R', 'E']) { 2 } else { 1 };
     let mark = rest.get(..mark_bytes).filter(|mark| mark.ends_with(['C', 'D']))?;
     rest = rest.get(mark_bytes..)?;
-    let funds_code = rest.get(..1).filter(|code| code.bytes().all(|byte| byte.is_ascii_alphabetic())).unwrap_or("");
+    let funds_code =
+        rest.get(..1).filter(|code| code.bytes().all(|byte| byte.is_ascii_alphabetic())).unwrap_or("");
     rest = rest.get(funds_code.len()..)?;
-    let amount_bytes = rest.bytes().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b'.')).count();
-    let amount = rest.get(..amount_bytes).filter(|amount| amount.bytes().any(|byte| byte.is_ascii_digit()))?;
+    let amount_bytes =
+        rest.bytes().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b'.')).count();
+    let amount =
+        rest.get(..amount_bytes).filter(|amount| amount.bytes().any(|byte| byte.is_ascii_digit()))?;
     rest = rest.get(amount_bytes..)?;
     let kind_bytes = rest.char_indices().nth(4).map_or(rest.len(), |(at, _)| at);
     let (kind, references) = rest.split_at(kind_bytes);

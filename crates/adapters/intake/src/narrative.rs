@@ -14,7 +14,8 @@ pub(crate) fn read(lines: &[String], table: &mut Table) {
     if joined.trim_start().starts_with('/') && read_code_words(&joined, table) {
         return;
     }
-    let text = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let text =
+        lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     sepa_marks(&text, table);
     table.set("text", &text);
 }
@@ -31,7 +32,12 @@ fn sub_fields(joined: &str, mark: char) -> Option<Vec<(u8, String)>> {
     rest = rest.get(first..)?;
     while let Some(after) = rest.strip_prefix(mark) {
         let number = after.get(..2).and_then(|digits| digits.parse().ok());
-        let next = after.char_indices().skip(1).find(|&(at, c)| c == mark && after.get(at + 1..at + 3).is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit())));
+        let next = after.char_indices().skip(1).find(|&(at, c)| {
+            c == mark
+                && after
+                    .get(at + 1..at + 3)
+                    .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+        });
         let end = next.map_or(after.len(), |(at, _)| at);
         match number {
             Some(number) => fields.push((number, after.get(2..end).unwrap_or("").to_owned())),
@@ -54,7 +60,11 @@ fn sub_fields(joined: &str, mark: char) -> Option<Vec<(u8, String)>> {
 }
 
 fn read_sub_fields(fields: &[(u8, String)], table: &mut Table) {
-    let text: String = fields.iter().filter(|(number, _)| matches!(number, 20..=29 | 60..=65)).map(|(_, value)| value.as_str()).collect();
+    let text: String = fields
+        .iter()
+        .filter(|(number, _)| matches!(number, 20..=29 | 60..=65))
+        .map(|(_, value)| value.as_str())
+        .collect();
     for (number, value) in fields {
         match number {
             255 => table.set("transaction_code", value),
@@ -84,8 +94,10 @@ const SEPA_MARKS: [(&str, &str); 7] = [
 
 /// The references of a German SEPA narrative: `EREF+…KREF+…SVWZ+…`.
 fn sepa_marks(text: &str, table: &mut Table) {
-    let mut found: Vec<(usize, usize, &str)> =
-        SEPA_MARKS.iter().filter_map(|(mark, column)| text.find(mark).map(|at| (at, at + mark.len(), *column))).collect();
+    let mut found: Vec<(usize, usize, &str)> = SEPA_MARKS
+        .iter()
+        .filter_map(|(mark, column)| text.find(mark).map(|at| (at, at + mark.len(), *column)))
+        .collect();
     found.sort_unstable();
     for (index, &(_, start, column)) in found.iter().enumerate() {
         let end = found.get(index + 1).map_or(text.len(), |&(next, ..)| next);
@@ -110,7 +122,8 @@ fn read_code_words(joined: &str, table: &mut Table) -> bool {
             "BIC" => Some("counterparty_bic"),
             "NAME" => Some("counterparty"),
             "REMI" | "UNSTRUCTURED" | "USTD" | "TEXT" => Some("text"),
-            "BENM" | "ORDP" | "CNTP" | "ULTC" | "ULTD" | "ISDT" | "RTRN" | "PURP" | "TRTP" | "TRCD" | "PT" | "PY" | "CHGS" | "OCMT" | "TRAN" => Some("narrative"),
+            "BENM" | "ORDP" | "CNTP" | "ULTC" | "ULTD" | "ISDT" | "RTRN" | "PURP" | "TRTP" | "TRCD"
+            | "PT" | "PY" | "CHGS" | "OCMT" | "TRAN" => Some("narrative"),
             _ => None,
         };
         match next {
@@ -168,7 +181,13 @@ mod tests {
     #[test]
     fn code_words_and_free_text_are_told_apart() {
         let lines = ["/EREF/E-1/BENM//NAME/JOHN DOE/REMI/Ref 7/ISDT/2013-01-02"];
-        assert_eq!((cell(&lines, "reference.end_to_end"), cell(&lines, "counterparty"), cell(&lines, "text")), ("E-1".into(), "JOHN DOE".into(), "Ref 7".into()));
-        assert_eq!(cell(&["GIRO  428428 KPN", "is this it? yes"], "text"), "GIRO  428428 KPN is this it? yes");
+        assert_eq!(
+            (cell(&lines, "reference.end_to_end"), cell(&lines, "counterparty"), cell(&lines, "text")),
+            ("E-1".into(), "JOHN DOE".into(), "Ref 7".into())
+        );
+        assert_eq!(
+            cell(&["GIRO  428428 KPN", "is this it? yes"], "text"),
+            "GIRO  428428 KPN is this it? yes"
+        );
     }
 }

@@ -14,14 +14,26 @@ use stoa_kernel::money::Decimal;
 use stoa_reconciliation::normalise::dates::{self, DateFormat};
 use stoa_reconciliation::normalise::numbers::{self, NumberFormat};
 use stoa_reconciliation::profile::Profile;
-use stoa_reconciliation::row::{Balance, BalanceKind, Item, Place, ReadError, Rejection, Row, RowReader, Warning};
+use stoa_reconciliation::row::{
+    Balance, BalanceKind, Item, Place, ReadError, Rejection, Row, RowReader, Warning,
+};
 
 use crate::table::Table;
 use crate::xml::resolve;
 
 const COLUMNS: [&str; 12] = [
-    "statement", "account", "external_id", "booked_date", "value_date", "amount", "currency", "type", "reference.check", "reference",
-    "counterparty", "text",
+    "statement",
+    "account",
+    "external_id",
+    "booked_date",
+    "value_date",
+    "amount",
+    "currency",
+    "type",
+    "reference.check",
+    "reference",
+    "counterparty",
+    "text",
 ];
 
 /// How OFX rows become records.
@@ -179,7 +191,9 @@ impl Ofx {
         }
         match name {
             "CURDEF" => value.clone_into(&mut self.currency),
-            "ACCTID" if self.within("BANKACCTFROM") || self.within("CCACCTFROM") || self.within("INVACCTFROM") => {
+            "ACCTID"
+                if self.within("BANKACCTFROM") || self.within("CCACCTFROM") || self.within("INVACCTFROM") =>
+            {
                 value.clone_into(&mut self.account);
             }
             "BALAMT" => self.balance.0 = decimal(value),
@@ -216,7 +230,9 @@ impl Ofx {
         }
         match name {
             "STMTTRN" => return self.end_transaction(row),
-            "BANKTRANLIST" | "STMTRS" | "CCSTMTRS" if self.transaction.is_some() => return self.end_transaction(row),
+            "BANKTRANLIST" | "STMTRS" | "CCSTMTRS" if self.transaction.is_some() => {
+                return self.end_transaction(row);
+            }
             "LEDGERBAL" => self.end_balance(),
             "STATUS" => self.end_status(),
             _ => {}
@@ -228,9 +244,14 @@ impl Ofx {
         let place = self.transaction.take()?;
         if self.table.get("amount").is_empty() {
             let raw = self.table.abandon();
-            return Some(Item::Rejected(Rejection::new(place, "the transaction has no amount (TRNAMT)", &raw)));
+            return Some(Item::Rejected(Rejection::new(
+                place,
+                "the transaction has no amount (TRNAMT)",
+                &raw,
+            )));
         }
-        let (statement, account, currency) = (self.statement.to_string(), self.account.clone(), self.currency.clone());
+        let (statement, account, currency) =
+            (self.statement.to_string(), self.account.clone(), self.currency.clone());
         self.table.set("statement", &statement);
         self.table.set("account", &account);
         if self.table.get("currency").is_empty() {
@@ -248,13 +269,29 @@ impl Ofx {
         let date = dates::parse(&date, DateFormat::YearMonthDay, None).ok().flatten().map(|read| read.day);
         // A ledger balance is of a moment that need not be the end of the list: shown, not used in a proof.
         let (statement, account) = (self.statement, self.account.clone());
-        self.pending.push_back(Item::Balance(Balance { place, kind: BalanceKind::Other, statement, account, currency, amount, date }));
+        self.pending.push_back(Item::Balance(Balance {
+            place,
+            kind: BalanceKind::Other,
+            statement,
+            account,
+            currency,
+            amount,
+            date,
+        }));
     }
 
     fn end_status(&mut self) {
         let (code, severity, message) = std::mem::take(&mut self.status);
-        if severity.eq_ignore_ascii_case("ERROR") || (!code.is_empty() && code.parse() != Ok(0) && !severity.eq_ignore_ascii_case("INFO") && !severity.eq_ignore_ascii_case("WARN")) {
-            let text = format!("the sender reports error {code}: {}", if message.is_empty() { "no message" } else { &message });
+        if severity.eq_ignore_ascii_case("ERROR")
+            || (!code.is_empty()
+                && code.parse() != Ok(0)
+                && !severity.eq_ignore_ascii_case("INFO")
+                && !severity.eq_ignore_ascii_case("WARN"))
+        {
+            let text = format!(
+                "the sender reports error {code}: {}",
+                if message.is_empty() { "no message" } else { &message }
+            );
             self.refusal = Some((self.at, text.clone()));
             self.pending.push_back(Item::Warning(Warning { place: self.at, message: text }));
         }
@@ -270,13 +307,22 @@ impl Ofx {
             return Err(ReadError::Refused { place, message });
         }
         if !self.any_tag {
-            return Err(ReadError::Malformed { place: self.at, message: "there is no OFX tag in the file".to_owned() });
+            return Err(ReadError::Malformed {
+                place: self.at,
+                message: "there is no OFX tag in the file".to_owned(),
+            });
         }
         if self.statement == 0 {
-            self.pending.push_back(Item::Warning(Warning { place: self.at, message: "the file has no statement".to_owned() }));
+            self.pending.push_back(Item::Warning(Warning {
+                place: self.at,
+                message: "the file has no statement".to_owned(),
+            }));
         }
         if !self.open.is_empty() {
-            let message = format!("the file ends inside <{}>; it may be cut off", self.open.last().map_or("", String::as_str));
+            let message = format!(
+                "the file ends inside <{}>; it may be cut off",
+                self.open.last().map_or("", String::as_str)
+            );
             self.pending.push_back(Item::Warning(Warning { place: self.at, message }));
         }
         Ok(None)
@@ -299,7 +345,11 @@ fn unescape(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {
         out.push_str(before);
-        match after.split_once(';').filter(|(name, _)| name.len() <= 8 && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'#')) {
+        match after.split_once(';').filter(|(name, _)| {
+            name.len() <= 8
+                && !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'#')
+        }) {
             Some((name, tail)) => {
                 out.push_str(&resolve(name));
                 rest = tail;

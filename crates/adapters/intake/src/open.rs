@@ -76,7 +76,9 @@ pub enum OpenError {
         source: InferError,
     },
     /// It has a header and nothing else, or is not a table at all.
-    #[error("{0}: the file is not a statement or table that Stoa reads: it has one column and no header that says what it is")]
+    #[error(
+        "{0}: the file is not a statement or table that Stoa reads: it has one column and no header that says what it is"
+    )]
     NotATable(String),
     /// Reading failed.
     #[error("{name}: {source}")]
@@ -97,7 +99,9 @@ impl Coded for OpenError {
             Self::Unknown(_) | Self::NotATable(_) => "format_unknown",
             Self::Option { .. } => "usage",
             Self::Infer { source, .. } => source.code(),
-            Self::Read { source: ReadError::Io(error), .. } if error.kind() == io::ErrorKind::StorageFull => "storage_full",
+            Self::Read { source: ReadError::Io(error), .. } if error.kind() == io::ErrorKind::StorageFull => {
+                "storage_full"
+            }
             Self::Read { source, .. } => source.code(),
         }
     }
@@ -108,7 +112,9 @@ impl Coded for OpenError {
             Self::Unsupported { way_out, .. } => Some((*way_out).to_owned()),
             Self::Unknown(_) | Self::NotATable(_) => {
                 let formats = Format::ALL.map(Format::name).join(", ");
-                Some(format!("Stoa reads {formats}; name the format with --left format=… if it is one of them"))
+                Some(format!(
+                    "Stoa reads {formats}; name the format with --left format=… if it is one of them"
+                ))
             }
             Self::Infer { source, .. } => source.way_out(),
             Self::Option { .. } | Self::Read { .. } => None,
@@ -146,18 +152,22 @@ pub fn parse_bytes(bytes: &[u8], spec: &SourceSpec) -> Result<(Vec<Row>, Vec<Ite
 fn open_input(input: &Input, spec: &SourceSpec, scratch: &Path) -> Result<Opened, OpenError> {
     let scan = input.scan()?;
     let name = || input.name.clone();
-    let charset = text::charset(&scan, spec.encoding.as_deref()).map_err(|message| OpenError::Option { name: name(), message })?;
+    let charset = text::charset(&scan, spec.encoding.as_deref())
+        .map_err(|message| OpenError::Option { name: name(), message })?;
     let head = head_text(&scan, charset);
     let format = match (spec.format, detect(&scan.head, &head)) {
         (Some(format), _) | (None, Detected::Known(format)) => format,
-        (None, Detected::Unsupported(what, way_out)) => return Err(OpenError::Unsupported { name: name(), what, way_out }),
+        (None, Detected::Unsupported(what, way_out)) => {
+            return Err(OpenError::Unsupported { name: name(), what, way_out });
+        }
         (None, Detected::Binary) => return Err(OpenError::Unknown(name())),
     };
     let read = |source| OpenError::Read { name: name(), source };
     let file = Decoded::of(input, charset, scratch, format).map_err(|error| read(ReadError::Io(error)))?;
     let dialect = match format {
         Format::Csv => {
-            let sniffed = csv::sniff(&head, &scan, spec).map_err(|message| OpenError::Option { name: name(), message })?;
+            let sniffed = csv::sniff(&head, &scan, spec)
+                .map_err(|message| OpenError::Option { name: name(), message })?;
             if sniffed.width < 2 && spec.delimiter.is_none() {
                 return Err(OpenError::NotATable(name()));
             }
@@ -168,12 +178,16 @@ fn open_input(input: &Input, spec: &SourceSpec, scratch: &Path) -> Result<Opened
     let make = || -> Result<Box<dyn RowReader>, OpenError> {
         let (file, offset) = file.rewound().map_err(|error| read(ReadError::Io(error)))?;
         Ok(match format {
-            Format::Csv => Box::new(csv::Csv::new(file, dialect.unwrap_or_default(), &scan, offset).map_err(read)?),
+            Format::Csv => {
+                Box::new(csv::Csv::new(file, dialect.unwrap_or_default(), &scan, offset).map_err(read)?)
+            }
             Format::Xlsx => Box::new(xlsx::Sheet::open(file, spec).map_err(read)?),
             Format::Json => Box::new(json::Json::array(file, offset)),
             Format::Ndjson => Box::new(json::Json::lines(file, offset)),
             Format::Mt940 | Format::Mt942 => Box::new(mt940::Mt940::new(file, offset)),
-            Format::Camt => Box::new(camt::Camt::new(file, offset).map_err(|error| read(ReadError::Io(error)))?),
+            Format::Camt => {
+                Box::new(camt::Camt::new(file, offset).map_err(|error| read(ReadError::Io(error)))?)
+            }
             Format::Ofx => Box::new(ofx::Ofx::new(file, offset)),
             Format::Bai2 => Box::new(bai2::Bai2::new(file, offset)),
             Format::Qif => Box::new(qif::Qif::new(file, offset)),
@@ -289,11 +303,17 @@ fn describe(dialect: csv::Dialect) -> String {
         other => format!("\"{}\"", char::from(other)),
     };
     let header = if dialect.header { "header" } else { "no header" };
-    let skipped = if dialect.skip_rows > 0 { format!(", {} rows before it", dialect.skip_rows) } else { String::new() };
+    let skipped =
+        if dialect.skip_rows > 0 { format!(", {} rows before it", dialect.skip_rows) } else { String::new() };
     format!("delimiter {delimiter}, {header}{skipped}")
 }
 
 fn describe_mapping(profile: &Profile) -> Vec<String> {
     let name = |column: usize| profile.columns.get(column).map_or("?", String::as_str);
-    profile.mapping.pairs().iter().map(|&(field, column)| format!("{} = {}", field.name(), name(column))).collect()
+    profile
+        .mapping
+        .pairs()
+        .iter()
+        .map(|&(field, column)| format!("{} = {}", field.name(), name(column)))
+        .collect()
 }

@@ -11,7 +11,8 @@ use stoa_reconciliation::row::{Item, Place, ReadError, Rejection, Row, RowReader
 use crate::lines::Lines;
 use crate::table::Table;
 
-const COLUMNS: [&str; 9] = ["booked_date", "amount", "account", "type", "reference", "counterparty", "text", "category", "cleared"];
+const COLUMNS: [&str; 9] =
+    ["booked_date", "amount", "account", "type", "reference", "counterparty", "text", "category", "cleared"];
 
 /// Reads QIF.
 pub(crate) struct Qif {
@@ -78,7 +79,9 @@ impl Qif {
                     'D' => self.table.set("booked_date", &plain_date(value)),
                     'T' => self.table.set("amount", value),
                     // The same amount again, for more digits; only where there was none.
-                    'U' | '$' if self.table.get("amount").is_empty() && code == 'U' => self.table.set("amount", value),
+                    'U' | '$' if self.table.get("amount").is_empty() && code == 'U' => {
+                        self.table.set("amount", value)
+                    }
                     'U' => {}
                     'N' => self.table.set("reference", value),
                     'P' => self.table.set("counterparty", value),
@@ -98,7 +101,11 @@ impl Qif {
         let place = self.started.take()?;
         if self.table.get("amount").is_empty() && self.table.get("booked_date").is_empty() {
             let raw = self.table.abandon();
-            return Some(Item::Rejected(Rejection::new(place, "the record has neither date nor amount", &raw)));
+            return Some(Item::Rejected(Rejection::new(
+                place,
+                "the record has neither date nor amount",
+                &raw,
+            )));
         }
         let (account, kind) = (self.account.clone(), self.kind.clone());
         self.table.set("account", &account);
@@ -129,7 +136,10 @@ impl RowReader for Qif {
                 }
                 // The last record may lack its end.
                 if let Some(place) = self.started {
-                    self.pending.push_back(Item::Warning(Warning { place, message: "the last record is not ended by ^".to_owned() }));
+                    self.pending.push_back(Item::Warning(Warning {
+                        place,
+                        message: "the last record is not ended by ^".to_owned(),
+                    }));
                 }
                 if let Some(item) = self.end(row) {
                     return Ok(Some(item));

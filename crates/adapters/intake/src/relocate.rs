@@ -18,7 +18,12 @@ pub(crate) struct Relocated {
 }
 
 impl Relocated {
-    pub(crate) fn new(inner: Box<dyn RowReader>, decoded: File, encoding: &'static Encoding, mark_bytes: usize) -> Self {
+    pub(crate) fn new(
+        inner: Box<dyn RowReader>,
+        decoded: File,
+        encoding: &'static Encoding,
+        mark_bytes: usize,
+    ) -> Self {
         let mark_bytes = mark_bytes as u64;
         Self { inner, decoded, encoding, mark_bytes, at: (0, mark_bytes) }
     }
@@ -35,7 +40,9 @@ impl Relocated {
             let bytes = buffer.get(..read).unwrap_or(&[]);
             let text = match std::str::from_utf8(bytes) {
                 Ok(text) => text,
-                Err(error) => std::str::from_utf8(bytes.get(..error.valid_up_to()).unwrap_or(&[])).unwrap_or(""),
+                Err(error) => {
+                    std::str::from_utf8(bytes.get(..error.valid_up_to()).unwrap_or(&[])).unwrap_or("")
+                }
             };
             if text.is_empty() {
                 break;

@@ -73,7 +73,8 @@ impl Table {
 
     /// Throws the current row away; returns it for showing.
     pub(crate) fn abandon(&mut self) -> String {
-        let shown = self.cells.iter().filter(|cell| !cell.is_empty()).cloned().collect::<Vec<_>>().join(" | ");
+        let shown =
+            self.cells.iter().filter(|cell| !cell.is_empty()).cloned().collect::<Vec<_>>().join(" | ");
         self.cells.clear();
         shown
     }

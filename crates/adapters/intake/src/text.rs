@@ -25,7 +25,8 @@ pub(crate) fn charset(scan: &Scan, configured: Option<&str>) -> Result<Charset, 
         return Ok(Charset { encoding, mark_bytes, because: "byte order mark" });
     }
     if let Some(label) = configured {
-        let encoding = Encoding::for_label(label.as_bytes()).ok_or_else(|| format!("\"{label}\" is not an encoding; try utf-8, windows-1252 or utf-16le"))?;
+        let encoding = Encoding::for_label(label.as_bytes())
+            .ok_or_else(|| format!("\"{label}\" is not an encoding; try utf-8, windows-1252 or utf-16le"))?;
         return Ok(Charset { encoding, mark_bytes: 0, because: "configured" });
     }
     let [even, odd] = scan.nuls;
@@ -50,7 +51,11 @@ fn declared(head: &[u8]) -> Option<&'static Encoding> {
     let xml = after("encoding=").and_then(|rest| rest.get(1..)?.split(['"', '\'']).next());
     let ofx = after("CHARSET:").and_then(|rest| rest.split_whitespace().next());
     let label = xml.or(ofx)?;
-    let label = if label.bytes().all(|byte| byte.is_ascii_digit()) { format!("windows-{label}") } else { label.to_owned() };
+    let label = if label.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("windows-{label}")
+    } else {
+        label.to_owned()
+    };
     Encoding::for_label(label.as_bytes()).filter(|&encoding| encoding != UTF_8)
 }
 
@@ -99,7 +104,9 @@ mod tests {
     #[test]
     fn every_encoding_of_the_specification_is_read() {
         let utf16 = |text: &str, little: bool| -> Vec<u8> {
-            text.encode_utf16().flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect()
+            text.encode_utf16()
+                .flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() })
+                .collect()
         };
         assert_eq!(read("Zürich;1".as_bytes(), None), ("Zürich;1".into(), "UTF-8"));
         assert_eq!(read("\u{feff}Zürich".as_bytes(), None), ("Zürich".into(), "UTF-8"));

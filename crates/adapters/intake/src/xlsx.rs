@@ -20,17 +20,29 @@ impl Sheet {
         let malformed = |message: String| ReadError::Malformed { place: Place { line: 1, byte: 0 }, message };
         let bytes = file.metadata()?.len();
         if bytes > limits::SPREADSHEET_BYTES_MAX {
-            return Err(malformed(format!("the workbook has {bytes} bytes; at most {} are opened", limits::SPREADSHEET_BYTES_MAX)));
+            return Err(malformed(format!(
+                "the workbook has {bytes} bytes; at most {} are opened",
+                limits::SPREADSHEET_BYTES_MAX
+            )));
         }
-        let mut workbook: Xlsx<BufReader<File>> =
-            open_workbook_from_rs(BufReader::new(file)).map_err(|error| malformed(format!("the workbook cannot be opened: {error}")))?;
+        let mut workbook: Xlsx<BufReader<File>> = open_workbook_from_rs(BufReader::new(file))
+            .map_err(|error| malformed(format!("the workbook cannot be opened: {error}")))?;
         let names = workbook.sheet_names();
         let name = match &spec.sheet {
             Some(name) if names.contains(name) => name.clone(),
-            Some(name) => return Err(malformed(format!("there is no sheet \"{name}\"; there are {}", names.join(", ")))),
-            None => names.first().cloned().ok_or_else(|| malformed("the workbook has no sheet".to_owned()))?,
+            Some(name) => {
+                return Err(malformed(format!(
+                    "there is no sheet \"{name}\"; there are {}",
+                    names.join(", ")
+                )));
+            }
+            None => {
+                names.first().cloned().ok_or_else(|| malformed("the workbook has no sheet".to_owned()))?
+            }
         };
-        let range = workbook.worksheet_range(&name).map_err(|error| malformed(format!("the sheet \"{name}\" cannot be read: {error}")))?;
+        let range = workbook
+            .worksheet_range(&name)
+            .map_err(|error| malformed(format!("the sheet \"{name}\" cannot be read: {error}")))?;
         let mut sheet = Self { range, columns: Vec::new(), next_row: spec.skip_lines.unwrap_or(0) as usize };
         sheet.name_columns(spec.header);
         Ok(sheet)
@@ -48,13 +60,18 @@ impl Sheet {
             let filled: Vec<&Data> = row.iter().filter(|cell| !matches!(cell, Data::Empty)).collect();
             filled.len() > 1 && filled.iter().all(|cell| matches!(cell, Data::String(_)))
         };
-        let found = self.range.rows().enumerate().skip(self.next_row).take(50).find(|(_, row)| is_header(row));
+        let found =
+            self.range.rows().enumerate().skip(self.next_row).take(50).find(|(_, row)| is_header(row));
         match found {
             Some((at, row)) => {
-                self.columns = row.iter().enumerate().map(|(number, cell)| match cell {
-                    Data::String(name) if !name.trim().is_empty() => name.trim().to_owned(),
-                    _ => numbered(number),
-                }).collect();
+                self.columns = row
+                    .iter()
+                    .enumerate()
+                    .map(|(number, cell)| match cell {
+                        Data::String(name) if !name.trim().is_empty() => name.trim().to_owned(),
+                        _ => numbered(number),
+                    })
+                    .collect();
                 self.next_row = at + 1;
             }
             None => self.columns = (0..width).map(numbered).collect(),
@@ -122,7 +139,14 @@ mod tests {
 
     #[test]
     fn numbers_are_what_excel_shows() {
-        for (number, text) in [(0.1 + 0.2, "0.3"), (1234.5, "1234.5"), (1e15, "1000000000000000"), (-0.07, "-0.07"), (97.1, "97.1"), (0.0, "0")] {
+        for (number, text) in [
+            (0.1 + 0.2, "0.3"),
+            (1234.5, "1234.5"),
+            (1e15, "1000000000000000"),
+            (-0.07, "-0.07"),
+            (97.1, "97.1"),
+            (0.0, "0"),
+        ] {
             assert_eq!(fifteen_digits(number), text);
         }
     }

@@ -141,7 +141,9 @@ impl Xml {
         self.buffer.clear();
         let event = match self.reader.read_event_into(&mut self.buffer) {
             Ok(event) => event,
-            Err(quick_xml::Error::Io(error)) => return Err(ReadError::Io(std::io::Error::new(error.kind(), error.to_string()))),
+            Err(quick_xml::Error::Io(error)) => {
+                return Err(ReadError::Io(std::io::Error::new(error.kind(), error.to_string())));
+            }
             Err(error) => {
                 let message = format!("the XML is not well-formed: {error}");
                 return Err(self.malformed(message));
@@ -153,7 +155,10 @@ impl Xml {
             Event::Text(text) => Step::Text(text.to_string()),
             Event::CData(data) => Step::Text(data.to_string()),
             Event::GeneralRef(reference) => Step::Text(resolve(&reference)),
-            Event::DocType(_) => return Err(self.malformed("the file has a document type declaration (DTD), which is refused: entities can be an attack".to_owned())),
+            Event::DocType(_) => return Err(self.malformed(
+                "the file has a document type declaration (DTD), which is refused: entities can be an attack"
+                    .to_owned(),
+            )),
             Event::Eof => Step::Eof,
             _ => Step::Other,
         };
@@ -167,7 +172,8 @@ impl Xml {
                 Step::Start(element) => {
                     self.any = true;
                     if self.path.len() >= limits::NESTING_MAX {
-                        return Err(self.malformed(format!("elements are nested deeper than {}", limits::NESTING_MAX)));
+                        return Err(self
+                            .malformed(format!("elements are nested deeper than {}", limits::NESTING_MAX)));
                     }
                     if whole(&self.path, &element.name) {
                         return Ok(Pulled::Whole(self.tree(element)?));
@@ -181,7 +187,10 @@ impl Xml {
                 }
                 Step::Eof => {
                     if !self.path.is_empty() {
-                        let message = format!("the file ends inside <{}>; it is cut off", self.path.last().map_or("", String::as_str));
+                        let message = format!(
+                            "the file ends inside <{}>; it is cut off",
+                            self.path.last().map_or("", String::as_str)
+                        );
                         return Err(self.malformed(message));
                     }
                     if !self.any {
@@ -201,12 +210,15 @@ impl Xml {
         let mut open: Vec<Element> = vec![root];
         loop {
             if self.position() - from > limits::ROW_BYTES_MAX as u64 {
-                return Err(self.malformed(format!("one entry is longer than {} MiB", limits::ROW_BYTES_MAX >> 20)));
+                return Err(
+                    self.malformed(format!("one entry is longer than {} MiB", limits::ROW_BYTES_MAX >> 20))
+                );
             }
             match self.event()? {
                 Step::Start(element) => {
                     if open.len() + self.path.len() >= limits::NESTING_MAX {
-                        return Err(self.malformed(format!("elements are nested deeper than {}", limits::NESTING_MAX)));
+                        return Err(self
+                            .malformed(format!("elements are nested deeper than {}", limits::NESTING_MAX)));
                     }
                     open.push(element);
                 }

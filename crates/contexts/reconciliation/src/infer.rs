@@ -32,7 +32,9 @@ impl stoa_kernel::error::Coded for InferError {
         match self {
             Self::ColumnMissing { what, .. } => {
                 let field = if what.contains("date") { "booked_date" } else { "amount" };
-                Some(format!("name it: --left {field}=COLUMN (or --right), or sources.left.columns in the rules"))
+                Some(format!(
+                    "name it: --left {field}=COLUMN (or --right), or sources.left.columns in the rules"
+                ))
             }
             Self::Configuration(_) => None,
         }
@@ -43,8 +45,14 @@ impl stoa_kernel::error::Coded for InferError {
 ///
 /// # Errors
 /// [`InferError`].
-pub fn profile(columns: &[String], sample: &[Row], spec: &SourceSpec, comma_hint: bool) -> Result<Profile, InferError> {
-    let mut profile = Profile { columns: columns.to_vec(), mapping: Mapping::of_headers(columns), ..Profile::default() };
+pub fn profile(
+    columns: &[String],
+    sample: &[Row],
+    spec: &SourceSpec,
+    comma_hint: bool,
+) -> Result<Profile, InferError> {
+    let mut profile =
+        Profile { columns: columns.to_vec(), mapping: Mapping::of_headers(columns), ..Profile::default() };
     profile.numbers = vec![NumberFormat::Point; columns.len()];
     profile.dates = vec![DateFormat::YearMonthDay; columns.len()];
     profile.configure(spec).map_err(InferError::Configuration)?;
@@ -70,7 +78,8 @@ fn cells(sample: &[Row], column: usize) -> Vec<&str> {
 
 /// Finds the date and the amount by what the cells look like, where no name gave them away.
 fn find_by_content(profile: &mut Profile, sample: &[Row]) {
-    let free: Vec<usize> = (0..profile.columns.len()).filter(|&column| profile.mapping.field_of(column).is_none()).collect();
+    let free: Vec<usize> =
+        (0..profile.columns.len()).filter(|&column| profile.mapping.field_of(column).is_none()).collect();
     let is_date = |column: usize| {
         let cells = cells(sample, column);
         cells.iter().any(|cell| cell.contains(['-', '/', '.'])) && dates::infer(&cells).is_some()
@@ -81,12 +90,15 @@ fn find_by_content(profile: &mut Profile, sample: &[Row]) {
         && let Some(&column) = free.iter().find(|&&column| is_date(column))
     {
         profile.mapping.set(Field::BookedDate, column);
-        profile.stated.push(format!("\"{}\" is taken as the booked date, by its content", name(profile, column)));
+        profile
+            .stated
+            .push(format!("\"{}\" is taken as the booked date, by its content", name(profile, column)));
     }
     let amounts = [Field::Amount, Field::Debit, Field::Credit];
     if amounts.iter().all(|&field| profile.mapping.column(field).is_none()) {
         let is_amount = |column: usize| {
-            let cells: Vec<&str> = cells(sample, column).into_iter().filter(|cell| !cell.trim().is_empty()).collect();
+            let cells: Vec<&str> =
+                cells(sample, column).into_iter().filter(|cell| !cell.trim().is_empty()).collect();
             let format = numbers::infer(cells.iter().copied(), false).format;
             !cells.is_empty()
                 && cells.iter().all(|cell| numbers::parse(cell, format).is_ok())
@@ -94,7 +106,9 @@ fn find_by_content(profile: &mut Profile, sample: &[Row]) {
         };
         if let Some(&column) = free.iter().find(|&&column| !is_date(column) && is_amount(column)) {
             profile.mapping.set(Field::Amount, column);
-            profile.stated.push(format!("\"{}\" is taken as the amount, by its content", name(profile, column)));
+            profile
+                .stated
+                .push(format!("\"{}\" is taken as the amount, by its content", name(profile, column)));
         }
     }
 }
@@ -137,7 +151,11 @@ fn settle_dates(profile: &mut Profile, sample: &[Row], spec: &SourceSpec) {
             DateFormat::ShortYearMonthDay => "YYMMDD",
             DateFormat::YearMonthDay | DateFormat::MonthDay => continue,
         };
-        let doubt = if inferred.proven { "" } else { "; the sample does not prove it (dates=day_month_year or month_day_year settles it)" };
+        let doubt = if inferred.proven {
+            ""
+        } else {
+            "; the sample does not prove it (dates=day_month_year or month_day_year settles it)"
+        };
         profile.stated.push(format!("\"{name}\" is read as {order}{doubt}"));
     }
 }
@@ -155,15 +173,21 @@ fn drop_unreadable(profile: &mut Profile, sample: &[Row], spec: &SourceSpec) {
     }
     let codes = |field: Field| {
         profile.mapping.column(field).is_some_and(|column| {
-            let filled: Vec<&str> = cells(sample, column).into_iter().map(str::trim).filter(|cell| !cell.is_empty()).collect();
-            !filled.is_empty() && filled.iter().all(|cell| stoa_kernel::currency::Currency::from_bytes(cell.as_bytes()).is_none())
+            let filled: Vec<&str> =
+                cells(sample, column).into_iter().map(str::trim).filter(|cell| !cell.is_empty()).collect();
+            !filled.is_empty()
+                && filled
+                    .iter()
+                    .all(|cell| stoa_kernel::currency::Currency::from_bytes(cell.as_bytes()).is_none())
         })
     };
     if !configured(Field::Currency) && codes(Field::Currency) {
         profile.mapping.unset(Field::Currency);
     }
     let marks = profile.mapping.column(Field::Direction).is_some_and(|column| {
-        cells(sample, column).iter().any(|cell| !cell.trim().is_empty() && numbers::Direction::parse(cell).is_none())
+        cells(sample, column)
+            .iter()
+            .any(|cell| !cell.trim().is_empty() && numbers::Direction::parse(cell).is_none())
     });
     if !configured(Field::Direction) && marks {
         profile.mapping.unset(Field::Direction);
@@ -192,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_german_statement_is_read_by_its_names_and_its_content() {
-        let profile = infer(&["Buchungstag", "Betrag", "Zweck"], &[&["31.01.2025", "1.234,56", "Miete"]]).unwrap();
+        let profile =
+            infer(&["Buchungstag", "Betrag", "Zweck"], &[&["31.01.2025", "1.234,56", "Miete"]]).unwrap();
         let row = &rows(&[&["01.02.2025", "-7,5", "x"]])[0];
         let core = profile.core(row).unwrap();
         assert_eq!((core.booked.to_string(), core.amount.to_string()), ("2025-02-01".into(), "-7.50".into()));
@@ -200,7 +225,11 @@ mod tests {
 
     #[test]
     fn a_table_without_helpful_names_is_read_by_content() {
-        let profile = infer(&["column 1", "column 2", "column 3"], &[&["a", "2025-01-31", "12.50"], &["b", "2025-02-01", "3.00"]]).unwrap();
+        let profile = infer(
+            &["column 1", "column 2", "column 3"],
+            &[&["a", "2025-01-31", "12.50"], &["b", "2025-02-01", "3.00"]],
+        )
+        .unwrap();
         assert_eq!(profile.mapping.column(Field::BookedDate), Some(1));
         assert_eq!(profile.mapping.column(Field::Amount), Some(2));
         assert_eq!(profile.stated.len(), 2, "and it says so");

@@ -8,7 +8,9 @@ use stoa_kernel::money::Decimal;
 use crate::field::Field;
 use crate::matching::outcome::Sums;
 use crate::profile::{Profile, RowError};
-use crate::row::{Balance, BalanceKind, ControlTotal, Item, Place, ReadError, Rejection, Row, RowReader, Warning};
+use crate::row::{
+    Balance, BalanceKind, ControlTotal, Item, Place, ReadError, Rejection, Row, RowReader, Warning,
+};
 use crate::side::{AddError, Added, Builder};
 
 /// The most rejected rows and warnings of a file that are kept in full; all of them are counted.
@@ -151,7 +153,9 @@ pub fn load(
                         batch.loaded += 1;
                         let (amount, currency) = into.last_amount();
                         units.add(currency, amount);
-                        if let Some(profile) = into.profile().filter(|profile| profile.mapping.column(Field::Statement).is_some())
+                        if let Some(profile) = into
+                            .profile()
+                            .filter(|profile| profile.mapping.column(Field::Statement).is_some())
                             && let Ok(statement) = profile.cell(&row, Field::Statement).parse()
                         {
                             let sum = statements.entry((statement, currency)).or_insert(Decimal::ZERO);
@@ -161,7 +165,11 @@ pub fn load(
                     Ok(Added::Known) => batch.known += 1,
                     Err(AddError::Row(error)) => {
                         let rejection = into.profile().map(|profile| reject(profile, &row, &error));
-                        note_rejection(&mut batch, rejection.unwrap_or_else(|| Rejection::new(row.place, error.to_string(), "")), strict)?;
+                        note_rejection(
+                            &mut batch,
+                            rejection.unwrap_or_else(|| Rejection::new(row.place, error.to_string(), "")),
+                            strict,
+                        )?;
                     }
                     Err(AddError::Io(error)) => return Err(LoadError::Scratch(error)),
                     Err(AddError::TooMany) => return Err(LoadError::TooMany),
@@ -229,7 +237,23 @@ pub fn prove(balances: &[Balance], statements: &BTreeMap<(u32, Currency), Decima
     let mut numbers: Vec<u32> = balances.iter().map(|balance| balance.statement).collect();
     numbers.dedup();
     for number in numbers {
-        let of = |kind: BalanceKind| balances.iter().filter(move |balance| balance.statement == number && balance.kind == kind);
+        let of = |kind: BalanceKind| {
+            balances.iter().filter(move |balance| balance.statement == number && balance.kind == kind)
+        };
+        // A statement may state two openings, booked and previously closed: one that fits is a proof.
+        let fits = |opening: &Balance, closing: &Balance| {
+            let moved = statements.get(&(number, opening.currency)).copied().unwrap_or(Decimal::ZERO);
+            opening.amount.checked_add(moved) == Some(closing.amount)
+        };
+        let mut proven: Vec<Currency> = Vec::new();
+        for opening in of(BalanceKind::Opening) {
+            if of(BalanceKind::Closing)
+                .any(|closing| closing.currency == opening.currency && fits(opening, closing))
+            {
+                proven.push(opening.currency);
+            }
+        }
+        let mut judged: Vec<Currency> = Vec::new();
         for opening in of(BalanceKind::Opening) {
             let key = (opening.account.clone(), opening.currency);
             let gap = |balance: &Balance, expected: Decimal, message: String| BalanceGap {
@@ -247,17 +271,30 @@ pub fn prove(balances: &[Balance], statements: &BTreeMap<(u32, Currency), Decima
                 gaps.push(gap(
                     opening,
                     before.amount,
-                    format!("opens with {} but the statement before it closed with {}", opening.amount, before.amount),
+                    format!(
+                        "opens with {} but the statement before it closed with {}",
+                        opening.amount, before.amount
+                    ),
                 ));
             }
-            let Some(closing) = of(BalanceKind::Closing).find(|closing| closing.currency == opening.currency) else { continue };
+            let Some(closing) = of(BalanceKind::Closing).find(|closing| closing.currency == opening.currency)
+            else {
+                continue;
+            };
             let moved = statements.get(&(number, opening.currency)).copied().unwrap_or(Decimal::ZERO);
             let expected = opening.amount.checked_add(moved).unwrap_or(opening.amount);
-            if expected != closing.amount {
+            if expected != closing.amount
+                && !proven.contains(&opening.currency)
+                && !judged.contains(&opening.currency)
+            {
+                judged.push(opening.currency);
                 gaps.push(gap(
                     closing,
                     expected,
-                    format!("opening {} and lines {} make {}, but it closes with {}", opening.amount, moved, expected, closing.amount),
+                    format!(
+                        "opening {} and lines {} make {}, but it closes with {}",
+                        opening.amount, moved, expected, closing.amount
+                    ),
                 ));
             }
         }
@@ -286,7 +323,12 @@ mod tests {
 
     #[test]
     fn a_statement_proves_itself_and_follows_the_one_before() {
-        let moved = |amount: &str| BTreeMap::from([((1, Currency::NONE), amount.parse().unwrap()), ((2, Currency::NONE), Decimal::ZERO)]);
+        let moved = |amount: &str| {
+            BTreeMap::from([
+                ((1, Currency::NONE), amount.parse().unwrap()),
+                ((2, Currency::NONE), Decimal::ZERO),
+            ])
+        };
         let balances = |closing: &str, next: &str| {
             [
                 balance(1, BalanceKind::Opening, "100.00"),

@@ -111,7 +111,11 @@ impl Profile {
             self.mapping.unset(field);
             for name in names.names() {
                 let column = self.columns.iter().position(|column| column == name).ok_or_else(|| {
-                    format!("there is no column \"{name}\" for {}; the file has {}", field.name(), self.columns.join(", "))
+                    format!(
+                        "there is no column \"{name}\" for {}; the file has {}",
+                        field.name(),
+                        self.columns.join(", ")
+                    )
                 })?;
                 self.mapping.set(field, column);
             }
@@ -207,7 +211,9 @@ impl Profile {
         if cell.is_empty() {
             return Ok(None);
         }
-        Currency::from_bytes(cell.as_bytes()).map(Some).ok_or_else(|| RowError::CurrencyUnknown(cell.to_owned()))
+        Currency::from_bytes(cell.as_bytes())
+            .map(Some)
+            .ok_or_else(|| RowError::CurrencyUnknown(cell.to_owned()))
     }
 
     /// The currency of a row that is known to be readable.
@@ -234,7 +240,11 @@ impl Profile {
         let currency = self.row_currency(row, Field::Currency)?.or(self.currency).unwrap_or(Currency::NONE);
         let amount = self.money(self.amount(row)?, self.mapping.column(Field::Amount), currency);
         let value = self.date(row, Field::ValueDate, None)?.map(|read| read.day);
-        let booked = self.date(row, Field::BookedDate, value)?.map(|read| read.day).or(value).ok_or(RowError::DateMissing)?;
+        let booked = self
+            .date(row, Field::BookedDate, value)?
+            .map(|read| read.day)
+            .or(value)
+            .ok_or(RowError::DateMissing)?;
         Ok(Core { amount, currency, booked, value })
     }
 
@@ -245,7 +255,8 @@ impl Profile {
         let mut rejection = Rejection::new(row.place, error.to_string(), &raw);
         if let Ok(amount) = self.amount(row) {
             let currency = self.currency_of(row);
-            rejection.amount = Some((self.money(amount, self.mapping.column(Field::Amount), currency), currency));
+            rejection.amount =
+                Some((self.money(amount, self.mapping.column(Field::Amount), currency), currency));
         }
         rejection
     }
@@ -276,7 +287,12 @@ impl Profile {
     /// The cells of a field that takes many, joined by blanks.
     #[must_use]
     pub fn joined(&self, row: &Row, field: Field) -> String {
-        let cells: Vec<&str> = self.mapping.columns(field).map(|column| row.cell(column).trim()).filter(|cell| !cell.is_empty()).collect();
+        let cells: Vec<&str> = self
+            .mapping
+            .columns(field)
+            .map(|column| row.cell(column).trim())
+            .filter(|cell| !cell.is_empty())
+            .collect();
         cells.join(" ")
     }
 
@@ -301,7 +317,11 @@ impl Profile {
     #[must_use]
     pub fn content(&self, row: &Row, core: &Core) -> Content {
         let mut hasher = Hasher::default();
-        hasher.text(self.account(row)).day(Some(core.booked)).day(core.value).amount(core.amount, core.currency);
+        hasher
+            .text(self.account(row))
+            .day(Some(core.booked))
+            .day(core.value)
+            .amount(core.amount, core.currency);
         self.references(row, |reference| {
             hasher.text(&text::fold(reference));
         });
@@ -332,7 +352,8 @@ impl Profile {
                 references.push(reference.to_owned());
             }
         });
-        let optional = |field| Some(self.cell(row, field).trim()).filter(|cell| !cell.is_empty()).map(str::to_owned);
+        let optional =
+            |field| Some(self.cell(row, field).trim()).filter(|cell| !cell.is_empty()).map(str::to_owned);
         let original = self
             .mapping
             .column(Field::OriginalAmount)
@@ -377,7 +398,9 @@ impl Profile {
         let mut note = |name: &'static str, result: String| steps.push(Step { name, result });
         note("1 text", format!("{} cells as UTF-8", row.len()));
         let amounts = [Field::Amount, Field::Debit, Field::Credit, Field::Fee];
-        for (field, column) in amounts.into_iter().filter_map(|field| Some((field, self.mapping.column(field)?))) {
+        for (field, column) in
+            amounts.into_iter().filter_map(|field| Some((field, self.mapping.column(field)?)))
+        {
             let read = match self.number(row, column) {
                 Ok(Some(number)) => number.to_string(),
                 Ok(None) => "absent".to_owned(),
@@ -398,11 +421,15 @@ impl Profile {
         note("4 sign", format!("mark \"{mark}\"{flip} → {}", core.amount));
         let value = core.value.map(|value| format!(", value date {value}")).unwrap_or_default();
         note("5 dates", format!("\"{}\" → {}{value}", self.cell(row, Field::BookedDate), core.booked));
-        note("6 text", text::fold(&format!("{} {}", self.cell(row, Field::Counterparty), self.joined(row, Field::Text))));
+        note(
+            "6 text",
+            text::fold(&format!("{} {}", self.cell(row, Field::Counterparty), self.joined(row, Field::Text))),
+        );
         let mut references = Vec::new();
         self.references(row, |reference| references.push(text::fold(reference)));
         note("7 references", references.join(", "));
-        let fingerprint = crate::normalise::fingerprint::Fingerprint { content: self.content(row, &core), ordinal: 0 };
+        let fingerprint =
+            crate::normalise::fingerprint::Fingerprint { content: self.content(row, &core), ordinal: 0 };
         note("fingerprint", fingerprint.to_string());
         steps
     }

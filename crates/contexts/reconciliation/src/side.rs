@@ -128,7 +128,10 @@ pub struct Side {
 
 impl std::fmt::Debug for Side {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Side").field("records", &self.len()).field("spilled_bytes", &self.store.spilled).finish_non_exhaustive()
+        f.debug_struct("Side")
+            .field("records", &self.len())
+            .field("spilled_bytes", &self.store.spilled)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,7 +154,8 @@ impl Side {
     pub fn amount(&self, record: RecordNo) -> Decimal {
         let index = record as usize;
         let narrow = self.amounts.get(index).copied().unwrap_or(0);
-        let units = if narrow == WIDE { self.wide.get(&record).copied().unwrap_or(0) } else { i128::from(narrow) };
+        let units =
+            if narrow == WIDE { self.wide.get(&record).copied().unwrap_or(0) } else { i128::from(narrow) };
         Decimal::new(units, self.exponents.get(index).copied().unwrap_or(0))
     }
 
@@ -201,7 +205,10 @@ impl Side {
     fn fingerprint(&self, record: RecordNo) -> Option<Fingerprint> {
         let index = record as usize;
         let &content = self.contents.get(index)?;
-        Some(Fingerprint { content: Content(content), ordinal: self.ordinals.get(index).copied().unwrap_or(0) })
+        Some(Fingerprint {
+            content: Content(content),
+            ordinal: self.ordinals.get(index).copied().unwrap_or(0),
+        })
     }
 }
 
@@ -244,7 +251,8 @@ impl<'s> Cursor<'s> {
     }
 
     fn spilled_row(&mut self, offset: u64) -> io::Result<(usize, u32)> {
-        let mut wanted = if offset.wrapping_sub(self.next) < 4_096 { SEQUENTIAL_READ_BYTES } else { RANDOM_READ_BYTES };
+        let mut wanted =
+            if offset.wrapping_sub(self.next) < 4_096 { SEQUENTIAL_READ_BYTES } else { RANDOM_READ_BYTES };
         loop {
             if let Some(at) = offset.checked_sub(self.window_start).and_then(|at| usize::try_from(at).ok())
                 && let Some(bytes) = self.window.get(at..)
@@ -266,11 +274,38 @@ impl<'s> Cursor<'s> {
         }
     }
 
+    /// The external id of a record whose row is in memory, without decoding the rest of the row.
+    #[inline]
+    fn stored_id(&self, record: RecordNo) -> Option<&'s str> {
+        let store = &self.side.store;
+        let at = usize::try_from(self.side.offsets.get(record as usize)?.checked_sub(store.spilled)?).ok()?;
+        let mut rest = store.memory.get(at..)?;
+        take_varint(&mut rest)?;
+        take_varint(&mut rest)?;
+        let batch = take_varint(&mut rest)?;
+        let cells = take_varint(&mut rest)?;
+        let column =
+            self.side.profiles.get(usize::try_from(batch).ok()?)?.mapping.column(Field::ExternalId)? as u64;
+        let (mut start, mut total, mut length) = (0usize, 0usize, 0usize);
+        for cell in 0..cells {
+            let bytes = usize::try_from(take_varint(&mut rest)?).ok()?;
+            if cell == column {
+                (start, length) = (total, bytes);
+            }
+            total += bytes;
+        }
+        std::str::from_utf8(rest.get(start..start + length)?).ok()
+    }
+
     /// Writes the id of a record to `out`: its external id, else its fingerprint.
     ///
     /// # Errors
     /// Of the scratch storage.
     pub fn id_into(&mut self, record: RecordNo, out: &mut String) -> io::Result<()> {
+        if let Some(id) = self.stored_id(record).map(str::trim).filter(|id| !id.is_empty()) {
+            out.push_str(id);
+            return Ok(());
+        }
         let side = self.side;
         let (row, profile) = self.row(record)?;
         let id = profile.cell(row, Field::ExternalId).trim();
@@ -557,7 +592,9 @@ fn canonical_order(side: &mut Side) -> io::Result<Vec<SortKey>> {
         let mut start = 0;
         while start < keys.len() {
             let head = keys.get(start).copied();
-            let same = |key: &SortKey| head.is_some_and(|head| (head.without_id, head.prefix) == (key.without_id, key.prefix));
+            let same = |key: &SortKey| {
+                head.is_some_and(|head| (head.without_id, head.prefix) == (key.without_id, key.prefix))
+            };
             let length = keys.iter().skip(start).take_while(|key| same(key)).count();
             if let Some(run) = keys.get_mut(start..start + length)
                 && length > 1
@@ -573,14 +610,21 @@ fn canonical_order(side: &mut Side) -> io::Result<Vec<SortKey>> {
         let mut cursor = side.cursor();
         side.contents = keys
             .iter()
-            .map(|key| if key.without_id { Ok(key.prefix) } else { cursor.content(key.record).map(|content| content.0) })
+            .map(|key| {
+                if key.without_id {
+                    Ok(key.prefix)
+                } else {
+                    cursor.content(key.record).map(|content| content.0)
+                }
+            })
             .collect::<io::Result<_>>()?;
         let mut last = None;
         side.ordinals = side
             .contents
             .iter()
             .map(|&content| {
-                let ordinal = last.filter(|&(before, _)| before == content).map_or(0, |(_, ordinal)| ordinal + 1);
+                let ordinal =
+                    last.filter(|&(before, _)| before == content).map_or(0, |(_, ordinal)| ordinal + 1);
                 last = Some((content, ordinal));
                 ordinal
             })

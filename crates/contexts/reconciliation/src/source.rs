@@ -215,13 +215,17 @@ impl SourceSpec {
             .ok_or_else(|| format!("\"{assignment}\" is not of the form name=value"))?;
         let choose = |kind: &str| format!("\"{value}\" is not {kind}");
         match name {
-            "format" => self.format = Some(parse_name(value).ok_or_else(|| choose("a format that Stoa reads"))?),
+            "format" => {
+                self.format = Some(parse_name(value).ok_or_else(|| choose("a format that Stoa reads"))?)
+            }
             "encoding" => self.encoding = Some(value.to_owned()),
             "delimiter" => self.delimiter = Some(value.to_owned()),
             "header" => self.header = Some(value.parse().map_err(|_| choose("true or false"))?),
             "skip_lines" => self.skip_lines = Some(value.parse().map_err(|_| choose("a number of lines"))?),
             "sheet" => self.sheet = Some(value.to_owned()),
-            "numbers" => self.numbers = Some(parse_name(value).ok_or_else(|| choose("point, comma or minor_units"))?),
+            "numbers" => {
+                self.numbers = Some(parse_name(value).ok_or_else(|| choose("point, comma or minor_units"))?)
+            }
             "dates" => {
                 self.dates = Some(parse_name(value).ok_or_else(|| {
                     choose("year_month_day, day_month_year, month_day_year, short_year_month_day or unix_seconds")
@@ -261,10 +265,20 @@ mod tests {
     #[test]
     fn options_and_columns_are_set_by_name() {
         let mut spec = SourceSpec::default();
-        for assignment in ["format=csv", "numbers=comma", "amount=Betrag", "text=Memo+Zweck", "currency=eur", "flip_sign=true"] {
+        for assignment in [
+            "format=csv",
+            "numbers=comma",
+            "amount=Betrag",
+            "text=Memo+Zweck",
+            "currency=eur",
+            "flip_sign=true",
+        ] {
             spec.set(assignment).unwrap();
         }
-        assert_eq!((spec.format, spec.numbers, spec.flip_sign), (Some(Format::Csv), Some(NumberFormat::Comma), true));
+        assert_eq!(
+            (spec.format, spec.numbers, spec.flip_sign),
+            (Some(Format::Csv), Some(NumberFormat::Comma), true)
+        );
         assert_eq!(spec.currency, "EUR".parse().ok());
         assert_eq!(spec.columns.get(&Field::Text).map(|names| names.names().len()), Some(2));
         spec.set("currency=Währung").unwrap();

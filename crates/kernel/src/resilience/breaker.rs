@@ -143,7 +143,10 @@ mod tests {
         breaker.record(false, now);
         assert_eq!(breaker.admit(now.plus(100)), Err(400));
         let later = now.plus(500);
-        assert_eq!((breaker.admit(later), breaker.admit(later), breaker.admit(later)), (Ok(()), Ok(()), Err(0)));
+        assert_eq!(
+            (breaker.admit(later), breaker.admit(later), breaker.admit(later)),
+            (Ok(()), Ok(()), Err(0))
+        );
         breaker.record(true, later);
         assert_eq!(breaker.admit(later), Err(0), "one probe runs, one succeeded: that is all of them");
         breaker.record(true, later);

@@ -23,7 +23,9 @@ impl Bulkhead {
     #[must_use]
     pub fn enter(&self) -> Option<Permit> {
         self.running
-            .try_update(Ordering::AcqRel, Ordering::Acquire, |running| (running < self.limit).then_some(running + 1))
+            .try_update(Ordering::AcqRel, Ordering::Acquire, |running| {
+                (running < self.limit).then_some(running + 1)
+            })
             .ok()
             .map(|_| Permit(Arc::clone(&self.running)))
     }

@@ -19,7 +19,14 @@ const MS: u32 = 1_000;
 const SECOND: u32 = 1_000 * MS;
 
 const fn exponential(base_us: u32, wait_us_max: u32, attempts_max: u32, elapsed_us_max: i64) -> RetryPolicy {
-    RetryPolicy { backoff: Backoff::Exponential, base_us, wait_us_max, attempts_max, elapsed_us_max, jitter: true }
+    RetryPolicy {
+        backoff: Backoff::Exponential,
+        base_us,
+        wait_us_max,
+        attempts_max,
+        elapsed_us_max,
+        jitter: true,
+    }
 }
 
 const fn breaker(open_us: u32) -> BreakerPolicy {

@@ -53,7 +53,9 @@ impl Retry {
         let grown = match self.policy.backoff {
             Backoff::Fixed => base,
             Backoff::Linear => base.saturating_mul(i64::from(self.attempts)),
-            Backoff::Exponential => base.saturating_mul(1i64.checked_shl(self.attempts - 1).map_or(i64::MAX, |p| p.max(1))),
+            Backoff::Exponential => {
+                base.saturating_mul(1i64.checked_shl(self.attempts - 1).map_or(i64::MAX, |p| p.max(1)))
+            }
         };
         let cap = grown.clamp(0, i64::from(self.policy.wait_us_max));
         let wait = if self.policy.jitter {
@@ -109,7 +111,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn policy(backoff: Backoff, jitter: bool) -> RetryPolicy {
-        RetryPolicy { backoff, base_us: 100, wait_us_max: 1_000, attempts_max: 6, elapsed_us_max: 1_000_000, jitter }
+        RetryPolicy {
+            backoff,
+            base_us: 100,
+            wait_us_max: 1_000,
+            attempts_max: 6,
+            elapsed_us_max: 1_000_000,
+            jitter,
+        }
     }
 
     fn waits(policy: RetryPolicy) -> Vec<i64> {

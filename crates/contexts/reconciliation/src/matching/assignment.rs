@@ -92,7 +92,11 @@ impl<'e> Network<'e> {
         let mut scaled = Vec::with_capacity(edges.len());
         for (index, edge) in (0u32..).zip(edges) {
             let rank = if scale == 1 { 0 } else { edge.left.abs_diff(edge.right) as i64 };
-            scaled.push(ScaledEdge { left: edge.left, right: edge.right, cost: i64::from(edge.cost) * scale + rank });
+            scaled.push(ScaledEdge {
+                left: edge.left,
+                right: edge.right,
+                cost: i64::from(edge.cost) * scale + rank,
+            });
             if let Some(list) = by_left.get_mut(edge.left) {
                 list.push(index);
             }
@@ -135,7 +139,11 @@ impl<'e> Network<'e> {
         self.flow.get(edge as usize).copied().unwrap_or(0)
     }
 
-    fn edges_of<'a>(&'a self, lists: &'a [Vec<u32>], node: usize) -> impl Iterator<Item = (u32, ScaledEdge)> + 'a {
+    fn edges_of<'a>(
+        &'a self,
+        lists: &'a [Vec<u32>],
+        node: usize,
+    ) -> impl Iterator<Item = (u32, ScaledEdge)> + 'a {
         lists
             .get(node)
             .into_iter()
@@ -164,7 +172,9 @@ impl<'e> Network<'e> {
                 visit(self.sink(), here - self.pot(self.sink()));
             }
         } else if through_sink {
-            for (right, (&supply, &left_over)) in self.right_supply.iter().zip(&self.right_left_over).enumerate() {
+            for (right, (&supply, &left_over)) in
+                self.right_supply.iter().zip(&self.right_left_over).enumerate()
+            {
                 if left_over < supply {
                     let to = self.right_node(right);
                     visit(to, here - self.pot(to));
@@ -179,8 +189,19 @@ impl<'e> Network<'e> {
     }
 
     /// Shortest path by reduced costs. Stops at `to` or past `limit`. `skip`: an arc that may not be used.
-    fn shortest(&self, from: usize, to: usize, skip: Option<(usize, usize)>, limit: i64, through_sink: bool) -> Search {
-        let mut search = Search { distance: vec![i64::MAX; self.sink() + 1], parent: vec![usize::MAX; self.sink() + 1], reached: None };
+    fn shortest(
+        &self,
+        from: usize,
+        to: usize,
+        skip: Option<(usize, usize)>,
+        limit: i64,
+        through_sink: bool,
+    ) -> Search {
+        let mut search = Search {
+            distance: vec![i64::MAX; self.sink() + 1],
+            parent: vec![usize::MAX; self.sink() + 1],
+            reached: None,
+        };
         let mut heap = BinaryHeap::new();
         if let Some(start) = search.distance.get_mut(from) {
             *start = 0;
@@ -269,12 +290,15 @@ impl<'e> Network<'e> {
             }
             if count > 0 {
                 let rival = self.shortest(edge.left, right, Some((edge.left, right)), limit, true).reached;
-                let rival_margin = rival.map(|cost| u32::try_from((cost + scale / 2) / scale).unwrap_or(u32::MAX));
+                let rival_margin =
+                    rival.map(|cost| u32::try_from((cost + scale / 2) / scale).unwrap_or(u32::MAX));
                 solution.flows.push(Flow { left: edge.left, right: edge.right, count, rival_margin });
             }
         }
         for (left, &open) in self.left_open.iter().enumerate() {
-            if open > 0 && self.shortest(left, self.sink(), Some((left, self.sink())), limit, true).reached.is_some() {
+            if open > 0
+                && self.shortest(left, self.sink(), Some((left, self.sink())), limit, true).reached.is_some()
+            {
                 solution.open_ties.push(left);
             }
         }
@@ -305,7 +329,8 @@ mod tests {
     #[test]
     fn the_greedy_trap_is_avoided() {
         // Likeness: A-1 95, A-2 94, B-1 93, B-2 1. Greedy takes A-1 and is left with B-2.
-        let solution = solve(&[1, 1], &[1, 1], &[edge(0, 0, 5), edge(0, 1, 6), edge(1, 0, 7), edge(1, 1, 99)], 0);
+        let solution =
+            solve(&[1, 1], &[1, 1], &[edge(0, 0, 5), edge(0, 1, 6), edge(1, 0, 7), edge(1, 1, 99)], 0);
         assert_eq!(pairs(&solution), [(0, 1), (1, 0)]);
         assert!(solution.flows.iter().all(|flow| flow.rival_margin.is_none()));
     }
@@ -338,10 +363,19 @@ mod tests {
 
     /// The best number of pairs, their least cost, and how many ways there are to reach both.
     fn brute_force(lefts: usize, rights: usize, edges: &[Edge]) -> (usize, u32, usize) {
-        fn go(left: usize, lefts: usize, used: u32, edges: &[Edge], pairs: usize, cost: u32, best: &mut (usize, u32, usize)) {
+        fn go(
+            left: usize,
+            lefts: usize,
+            used: u32,
+            edges: &[Edge],
+            pairs: usize,
+            cost: u32,
+            best: &mut (usize, u32, usize),
+        ) {
             if left == lefts {
                 match (best.0.cmp(&pairs), best.1.cmp(&cost)) {
-                    (std::cmp::Ordering::Less, _) | (std::cmp::Ordering::Equal, std::cmp::Ordering::Greater) => *best = (pairs, cost, 1),
+                    (std::cmp::Ordering::Less, _)
+                    | (std::cmp::Ordering::Equal, std::cmp::Ordering::Greater) => *best = (pairs, cost, 1),
                     (std::cmp::Ordering::Equal, std::cmp::Ordering::Equal) => best.2 += 1,
                     _ => {}
                 }

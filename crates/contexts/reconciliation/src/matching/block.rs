@@ -91,12 +91,19 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
     }
 
     /// Decides a block. `pairs`: the only pairs that may be compared, sorted, where not all may.
-    pub(super) fn solve(&mut self, left: &[RecordNo], right: &[RecordNo], pairs: Option<&[(RecordNo, RecordNo)]>) -> io::Result<()> {
+    pub(super) fn solve(
+        &mut self,
+        left: &[RecordNo],
+        right: &[RecordNo],
+        pairs: Option<&[(RecordNo, RecordNo)]>,
+    ) -> io::Result<()> {
         if self.plan.within.is_some() {
             return self.one_to_one(left, right, pairs).map(|_| ());
         }
         if let (&[l], &[r]) = (left, right) {
-            if self.allows(Cardinality::OneToOne) && self.plan.check(&mut self.eyes, self.sides, l, r)?.is_ok() {
+            if self.allows(Cardinality::OneToOne)
+                && self.plan.check(&mut self.eyes, self.sides, l, r)?.is_ok()
+            {
                 self.found.pairs.push((l, r));
             }
             return Ok(());
@@ -148,7 +155,8 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
                 let amount = self.amount(whole, one_side)?;
                 let currency = self.currency(whole, one_side);
                 let (left, right) = if one_side == 0 { (amount, sum) } else { (sum, amount) };
-                let is_exact = self.plan.check_amounts(left, right, currency).is_ok_and(|delta| delta.units == 0);
+                let is_exact =
+                    self.plan.check_amounts(left, right, currency).is_ok_and(|delta| delta.units == 0);
                 let mut rivals = false;
                 for &part in &parts {
                     rivals |= self.amount(part, 1 - one_side)? == amount;
@@ -266,7 +274,11 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
     }
 
     fn subset_round(&mut self, open: &mut Open, one_at: usize) -> io::Result<Vec<(RecordNo, Vec<RecordNo>)>> {
-        let (ones, manys) = if one_at == 0 { (open.left.clone(), open.right.clone()) } else { (open.right.clone(), open.left.clone()) };
+        let (ones, manys) = if one_at == 0 {
+            (open.left.clone(), open.right.clone())
+        } else {
+            (open.right.clone(), open.left.clone())
+        };
         let mut unique: Vec<(RecordNo, Vec<RecordNo>)> = Vec::new();
         for &whole in &ones {
             let parts = self.in_window(whole, &manys, one_at)?;
@@ -275,15 +287,22 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
             }
             match self.search_subset(whole, &parts, one_at)? {
                 Subset::One(indices) => {
-                    unique.push((whole, indices.iter().filter_map(|&index| parts.get(index).copied()).collect()));
+                    unique.push((
+                        whole,
+                        indices.iter().filter_map(|&index| parts.get(index).copied()).collect(),
+                    ));
                 }
                 Subset::Several(first, second) => {
-                    let mut members: Vec<RecordNo> = first.iter().chain(&second).filter_map(|&index| parts.get(index).copied()).collect();
+                    let mut members: Vec<RecordNo> =
+                        first.iter().chain(&second).filter_map(|&index| parts.get(index).copied()).collect();
                     members.sort_unstable();
                     members.dedup();
                     if self.plan.pass.ambiguity == Ambiguity::DeterministicFirst {
                         let chosen = first.min(second);
-                        unique.push((whole, chosen.iter().filter_map(|&index| parts.get(index).copied()).collect()));
+                        unique.push((
+                            whole,
+                            chosen.iter().filter_map(|&index| parts.get(index).copied()).collect(),
+                        ));
                     } else {
                         self.tie(one_at, whole, &members, "two subsets fit equally");
                     }
@@ -313,7 +332,12 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
     fn tie(&mut self, one_at: usize, whole: RecordNo, parts: &[RecordNo], detail: &str) {
         let link = |&part: &RecordNo| if one_at == 0 { (whole, part) } else { (part, whole) };
         let tie = Open::of(one_at, vec![whole], parts.to_vec());
-        let tie = Tie { links: parts.iter().map(link).collect(), left: tie.left, right: tie.right, detail: detail.to_owned() };
+        let tie = Tie {
+            links: parts.iter().map(link).collect(),
+            left: tie.left,
+            right: tie.right,
+            detail: detail.to_owned(),
+        };
         if !self.found.ties.contains(&tie) {
             self.found.ties.push(tie);
         }
@@ -330,14 +354,18 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
             exponent = exponent.max(amount.exponent);
             amounts.push(amount);
         }
-        let (Some(target), Some(tolerance)) = (amount.units_at(exponent), self.plan.reach(amount, currency, exponent)) else {
+        let (Some(target), Some(tolerance)) =
+            (amount.units_at(exponent), self.plan.reach(amount, currency, exponent))
+        else {
             return Ok(Subset::Exhausted);
         };
         let mut classes: FxHashMap<Content, u32> = FxHashMap::default();
         let mut fitting = Vec::new();
         let mut origin = Vec::new();
         for (index, (&part, amount)) in parts.iter().zip(amounts).enumerate() {
-            let Some(units) = amount.units_at(exponent).map(|units| self.plan.sought(units)) else { continue };
+            let Some(units) = amount.units_at(exponent).map(|units| self.plan.sought(units)) else {
+                continue;
+            };
             if units.abs() > target.abs().saturating_add(tolerance) {
                 continue;
             }
@@ -352,7 +380,9 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
             return Ok(Subset::Exhausted);
         }
         let bounds = subset::Bounds { parts_max: rule.parts_max as usize, nodes_max: rule.nodes_max };
-        let back = |indices: Vec<usize>| -> Vec<usize> { indices.into_iter().filter_map(|index| origin.get(index).copied()).collect() };
+        let back = |indices: Vec<usize>| -> Vec<usize> {
+            indices.into_iter().filter_map(|index| origin.get(index).copied()).collect()
+        };
         Ok(match subset::search(target, &fitting, tolerance, bounds) {
             Subset::One(indices) => Subset::One(back(indices)),
             Subset::Several(first, second) => Subset::Several(back(first), back(second)),
@@ -382,13 +412,19 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
         let all: Vec<RecordNo> = open.left.iter().chain(&open.right).copied().collect();
         for members in union.components() {
             let of = |at: usize| -> Vec<RecordNo> {
-                members.iter().filter(|&&member| (member >= lefts) == (at == 1)).filter_map(|&member| all.get(member).copied()).collect()
+                members
+                    .iter()
+                    .filter(|&&member| (member >= lefts) == (at == 1))
+                    .filter_map(|&member| all.get(member).copied())
+                    .collect()
             };
             let (left, right) = (of(0), of(1));
             if left.is_empty() || right.is_empty() || left.len() + right.len() < 3 {
                 continue;
             }
-            let (Some(left_sum), Some(right_sum)) = (self.sum(&left, 0)?, self.sum(&right, 1)?) else { continue };
+            let (Some(left_sum), Some(right_sum)) = (self.sum(&left, 0)?, self.sum(&right, 1)?) else {
+                continue;
+            };
             let currency = left.first().map_or(Currency::NONE, |&record| self.currency(record, 0));
             if self.plan.check_amounts(left_sum, right_sum, currency).is_ok() {
                 open.remove(&Open { left: left.clone(), right: right.clone() });
@@ -455,8 +491,14 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
         made: &mut Vec<(RecordNo, RecordNo)>,
         tied: &mut Open,
     ) -> io::Result<()> {
-        let mut lefts = Classes::of(component.iter().filter_map(|candidate| left.get(candidate.left).copied()), &mut self.eyes.left)?;
-        let mut rights = Classes::of(component.iter().filter_map(|candidate| right.get(candidate.right).copied()), &mut self.eyes.right)?;
+        let mut lefts = Classes::of(
+            component.iter().filter_map(|candidate| left.get(candidate.left).copied()),
+            &mut self.eyes.left,
+        )?;
+        let mut rights = Classes::of(
+            component.iter().filter_map(|candidate| right.get(candidate.right).copied()),
+            &mut self.eyes.right,
+        )?;
         let mut edges: FxHashMap<(usize, usize), u32> = FxHashMap::default();
         for candidate in component {
             let (Some(l), Some(r)) = (left.get(candidate.left), right.get(candidate.right)) else { continue };
@@ -464,14 +506,16 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
             let cost = edges.entry((l, r)).or_insert(u32::MAX);
             *cost = candidate.cost.min(*cost);
         }
-        let mut edges: Vec<Edge> = edges.into_iter().map(|((left, right), cost)| Edge { left, right, cost }).collect();
+        let mut edges: Vec<Edge> =
+            edges.into_iter().map(|((left, right), cost)| Edge { left, right, cost }).collect();
         edges.sort_unstable_by_key(|edge| (edge.left, edge.right));
         let pass = self.plan.pass;
         let solution = assignment::solve(&lefts.supplies(), &rights.supplies(), &edges, pass.margin);
         let first = pass.ambiguity == Ambiguity::DeterministicFirst;
         let unique_only = pass.assignment == AssignmentMode::Unique && edges.len() > 1;
         let is_tied = |flow: &assignment::Flow| (flow.rival_margin.is_some() && !first) || unique_only;
-        let mut tied_lefts: Vec<usize> = solution.flows.iter().filter(|flow| is_tied(flow)).map(|flow| flow.left).collect();
+        let mut tied_lefts: Vec<usize> =
+            solution.flows.iter().filter(|flow| is_tied(flow)).map(|flow| flow.left).collect();
         if !first {
             tied_lefts.extend(&solution.open_ties);
         }
@@ -487,7 +531,12 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
         if tied_lefts.is_empty() {
             return Ok(());
         }
-        let mut tie = Tie { left: Vec::new(), right: Vec::new(), links: Vec::new(), detail: "several pairs are equally good".to_owned() };
+        let mut tie = Tie {
+            left: Vec::new(),
+            right: Vec::new(),
+            links: Vec::new(),
+            detail: "several pairs are equally good".to_owned(),
+        };
         for &(l, r) in solution.tight.iter().filter(|(l, _)| tied_lefts.binary_search(l).is_ok()) {
             for &l in lefts.rest(l) {
                 for &r in rights.rest(r) {
@@ -512,10 +561,19 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
     }
 
     /// All pairs that pass the gates; `None` when there are too many to look at.
-    fn candidates(&mut self, left: &[RecordNo], right: &[RecordNo], pairs: Option<&[(RecordNo, RecordNo)]>) -> io::Result<Option<Vec<Candidate>>> {
+    fn candidates(
+        &mut self,
+        left: &[RecordNo],
+        right: &[RecordNo],
+        pairs: Option<&[(RecordNo, RecordNo)]>,
+    ) -> io::Result<Option<Vec<Candidate>>> {
         let mut candidates = Vec::new();
         let mut looked_at = 0usize;
-        let nearby = if pairs.is_none() && left.len().saturating_mul(right.len()) > 1_024 { self.nearby(right) } else { None };
+        let nearby = if pairs.is_none() && left.len().saturating_mul(right.len()) > 1_024 {
+            self.nearby(right)
+        } else {
+            None
+        };
         for (l, &left_record) in left.iter().enumerate() {
             let reach: Box<dyn Iterator<Item = usize>> = match (pairs, &nearby) {
                 (Some(pairs), _) => {
@@ -616,16 +674,22 @@ struct Nearby {
 }
 
 impl Nearby {
-    fn of<'n>(&'n self, plan: &Plan<'_>, side: &Side, record: RecordNo) -> impl Iterator<Item = usize> + use<'n> {
+    fn of<'n>(
+        &'n self,
+        plan: &Plan<'_>,
+        side: &Side,
+        record: RecordNo,
+    ) -> impl Iterator<Item = usize> + use<'n> {
         let currency = side.currency(record);
         let amount = side.amount(record);
         let exponent = self.exponent.max(amount.exponent);
         let factor = stoa_kernel::money::pow10(exponent - self.exponent);
-        let bounds = amount.units_at(exponent).zip(plan.reach(amount, currency, exponent)).map(|(units, reach)| {
-            let sought = plan.sought(units);
-            // Rounded outwards to the exponent of the index.
-            ((sought - reach).div_euclid(factor), (sought + reach).div_euclid(factor) + 1)
-        });
+        let bounds =
+            amount.units_at(exponent).zip(plan.reach(amount, currency, exponent)).map(|(units, reach)| {
+                let sought = plan.sought(units);
+                // Rounded outwards to the exponent of the index.
+                ((sought - reach).div_euclid(factor), (sought + reach).div_euclid(factor) + 1)
+            });
         let (low, high) = bounds.unwrap_or((i128::MIN, i128::MAX));
         let from = self.sorted.partition_point(|&(other, units, _)| (other, units) < (currency, low));
         self.sorted

@@ -22,13 +22,18 @@ const CONFLICT_LINKS_MAX: usize = 400;
 pub(super) fn run(outcome: &mut Outcome, plans: &[Plan<'_>], sides: [&Side; 2]) -> io::Result<()> {
     for plan in plans.iter().filter(|plan| plan.within.is_none() && plan.key(SideName::Left).identifies()) {
         let open = open_records(outcome, true);
-        for (lefts, rights) in open_blocks(sides, [plan.key(SideName::Left), plan.key(SideName::Right)], [&open.0, &open.1])? {
+        for (lefts, rights) in
+            open_blocks(sides, [plan.key(SideName::Left), plan.key(SideName::Right)], [&open.0, &open.1])?
+        {
             conflicts(outcome, plan, sides, &lefts, &rights)?;
         }
     }
     for plan in plans.iter().filter(|plan| plan.within.is_none() && plan.key(SideName::Left).identifies()) {
-        let without_currency =
-            |side| Key::of(&plan.pass.key, side, false, |selector: &Selector| *selector != Selector::Field(Field::Currency));
+        let without_currency = |side| {
+            Key::of(&plan.pass.key, side, false, |selector: &Selector| {
+                *selector != Selector::Field(Field::Currency)
+            })
+        };
         let open = open_records(outcome, true);
         let keys = [without_currency(SideName::Left), without_currency(SideName::Right)];
         let [left_key, right_key] = &keys;
@@ -47,7 +52,10 @@ fn open_records(outcome: &Outcome, unexplained: bool) -> (Vec<RecordNo>, Vec<Rec
     let of = |side: SideName, standings: &[Standing]| {
         (0..)
             .zip(standings)
-            .filter(|&(record, standing)| *standing == Standing::Open && !(unexplained && outcome.diagnoses.contains_key(&(side, record))))
+            .filter(|&(record, standing)| {
+                *standing == Standing::Open
+                    && !(unexplained && outcome.diagnoses.contains_key(&(side, record)))
+            })
             .map(|(record, _)| record)
             .collect()
     };
@@ -61,14 +69,21 @@ fn distance(sides: [&Side; 2], left: RecordNo, right: RecordNo) -> (Decimal, u32
 }
 
 /// Records on both sides that share the key of a pass and are open all the same.
-fn conflicts(outcome: &mut Outcome, plan: &Plan<'_>, sides: [&Side; 2], lefts: &[RecordNo], rights: &[RecordNo]) -> io::Result<()> {
+fn conflicts(
+    outcome: &mut Outcome,
+    plan: &Plan<'_>,
+    sides: [&Side; 2],
+    lefts: &[RecordNo],
+    rights: &[RecordNo],
+) -> io::Result<()> {
     let [l, r] = sides;
     let mut eyes = Eyes::on(l, r);
     let all = lefts.len().saturating_mul(rights.len()) <= CONFLICT_LINKS_MAX;
     let gap = split_gap(plan, sides, lefts, rights);
     let mut nearest_of_right: BTreeMap<RecordNo, Vec<RecordNo>> = BTreeMap::new();
     for &left in lefts {
-        let mut near: Vec<RecordNo> = if all { rights.to_vec() } else { rights.iter().copied().take(CONFLICT_LINKS_MAX).collect() };
+        let mut near: Vec<RecordNo> =
+            if all { rights.to_vec() } else { rights.iter().copied().take(CONFLICT_LINKS_MAX).collect() };
         near.sort_by_key(|&right| (distance(sides, left, right), right));
         near.truncate(if all { usize::MAX } else { limits::CANDIDATES_SHOWN });
         for &right in &near {
@@ -109,7 +124,13 @@ fn split_gap(plan: &Plan<'_>, sides: [&Side; 2], lefts: &[RecordNo], rights: &[R
     // Less than the whole and of its sign: something is still to come.
     let incomplete = gap.units != 0 && sum.units.signum() == whole.units.signum() && sum.abs() < whole.abs();
     incomplete.then(|| {
-        format!("{} parts add up to {}, {} are missing of {}", parts.len(), shown(sum, currency), shown(gap, currency), shown(whole, currency))
+        format!(
+            "{} parts add up to {}, {} are missing of {}",
+            parts.len(),
+            shown(sum, currency),
+            shown(gap, currency),
+            shown(whole, currency)
+        )
     })
 }
 
@@ -127,24 +148,44 @@ fn explain(
         (None, Some(miss)) => (miss.reason(), miss.to_string()),
         (None, None) => (Reason::Ambiguous, "it fits, and so do others".to_owned()),
     };
-    outcome.diagnoses.entry((side, record)).or_insert(Diagnosis { reason, pass: Some(plan.number), candidates, detail });
+    outcome.diagnoses.entry((side, record)).or_insert(Diagnosis {
+        reason,
+        pass: Some(plan.number),
+        candidates,
+        detail,
+    });
 }
 
-fn currency_mismatches(outcome: &mut Outcome, plan: &Plan<'_>, sides: [&Side; 2], lefts: &[RecordNo], rights: &[RecordNo]) {
+fn currency_mismatches(
+    outcome: &mut Outcome,
+    plan: &Plan<'_>,
+    sides: [&Side; 2],
+    lefts: &[RecordNo],
+    rights: &[RecordNo],
+) {
     let [l, r] = sides;
     let mut note = |side: SideName, record: RecordNo, candidate: RecordNo| {
         let (left, right) = if side == SideName::Left { (record, candidate) } else { (candidate, record) };
         let detail = format!("{} is not {}", l.currency(left), r.currency(right));
-        let diagnosis = Diagnosis { reason: Reason::CurrencyMismatch, pass: Some(plan.number), candidates: vec![candidate], detail };
+        let diagnosis = Diagnosis {
+            reason: Reason::CurrencyMismatch,
+            pass: Some(plan.number),
+            candidates: vec![candidate],
+            detail,
+        };
         outcome.diagnoses.entry((side, record)).or_insert(diagnosis);
     };
     for &left in lefts {
-        if let Some(&right) = rights.iter().take(CONFLICT_LINKS_MAX).find(|&&right| r.currency(right) != l.currency(left)) {
+        if let Some(&right) =
+            rights.iter().take(CONFLICT_LINKS_MAX).find(|&&right| r.currency(right) != l.currency(left))
+        {
             note(SideName::Left, left, right);
         }
     }
     for &right in rights {
-        if let Some(&left) = lefts.iter().take(CONFLICT_LINKS_MAX).find(|&&left| r.currency(right) != l.currency(left)) {
+        if let Some(&left) =
+            lefts.iter().take(CONFLICT_LINKS_MAX).find(|&&left| r.currency(right) != l.currency(left))
+        {
             note(SideName::Right, right, left);
         }
     }
@@ -152,7 +193,11 @@ fn currency_mismatches(outcome: &mut Outcome, plan: &Plan<'_>, sides: [&Side; 2]
 
 /// For rules that go by amount and date: the same amount on another day, with the other sign, or in another currency.
 fn same_amounts(outcome: &mut Outcome, plans: &[Plan<'_>], sides: [&Side; 2]) {
-    let Some(plan) = plans.iter().find(|plan| plan.within.is_none() && plan.window().is_some() && !plan.key(SideName::Left).identifies()) else { return };
+    let Some(plan) = plans.iter().find(|plan| {
+        plan.within.is_none() && plan.window().is_some() && !plan.key(SideName::Left).identifies()
+    }) else {
+        return;
+    };
     let open = open_records(outcome, true);
     let [l, r] = sides;
     let magnitude = |side: &Side, record: RecordNo| {
@@ -171,13 +216,19 @@ fn same_amounts(outcome: &mut Outcome, plans: &[Plan<'_>], sides: [&Side; 2]) {
     {
         let by_amount = index(other, other_records);
         for &record in own_records {
-            let Some(same) = by_amount.get(&magnitude(own, record)).filter(|_| own.amount(record).units != 0) else { continue };
+            let Some(same) = by_amount.get(&magnitude(own, record)).filter(|_| own.amount(record).units != 0)
+            else {
+                continue;
+            };
             let mut near: Vec<RecordNo> = same.iter().copied().take(CONFLICT_LINKS_MAX).collect();
-            near.sort_by_key(|&candidate| (other.booked(candidate).since(own.booked(record)).unsigned_abs(), candidate));
+            near.sort_by_key(|&candidate| {
+                (other.booked(candidate).since(own.booked(record)).unsigned_abs(), candidate)
+            });
             near.truncate(limits::CANDIDATES_SHOWN);
             let Some(&nearest) = near.first() else { continue };
             let (left, right) = if side == SideName::Left { (record, nearest) } else { (nearest, record) };
-            let days = plan.check_days(plan.day(SideName::Left, l, left), plan.day(SideName::Right, r, right));
+            let days =
+                plan.check_days(plan.day(SideName::Left, l, left), plan.day(SideName::Right, r, right));
             let (lc, rc) = (l.currency(left), r.currency(right));
             let miss = if lc != rc {
                 Miss::Currency { left: lc, right: rc }
@@ -189,10 +240,19 @@ fn same_amounts(outcome: &mut Outcome, plans: &[Plan<'_>], sides: [&Side; 2]) {
                 continue;
             };
             // Another currency or sign says something only when the day fits.
-            if !matches!(miss, Miss::Date { .. }) && plan.check_days(plan.day(SideName::Left, l, left), plan.day(SideName::Right, r, right)).is_err() {
+            if !matches!(miss, Miss::Date { .. })
+                && plan
+                    .check_days(plan.day(SideName::Left, l, left), plan.day(SideName::Right, r, right))
+                    .is_err()
+            {
                 continue;
             }
-            let diagnosis = Diagnosis { reason: miss.reason(), pass: Some(plan.number), candidates: near, detail: miss.to_string() };
+            let diagnosis = Diagnosis {
+                reason: miss.reason(),
+                pass: Some(plan.number),
+                candidates: near,
+                detail: miss.to_string(),
+            };
             outcome.diagnoses.entry((side, record)).or_insert(diagnosis);
         }
     }

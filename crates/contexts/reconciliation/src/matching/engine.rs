@@ -77,7 +77,8 @@ pub fn run(
         let [left_taken, right_taken] = &taken;
         let open = left_taken.len() + right_taken.len();
         // Results do not depend on it; about 16 thousand records a side fit the second-level cache.
-        let partitions = options.partitions.unwrap_or_else(|| (open / 32_768 + 1).next_power_of_two().min(1_024)).max(1);
+        let partitions =
+            options.partitions.unwrap_or_else(|| (open / 32_768 + 1).next_power_of_two().min(1_024)).max(1);
         let division = Division { threads: options.threads.max(1), partitions };
         let found = pass::run(plan, sides, [left_taken, right_taken], division)?;
         apply(&mut outcome, &mut taken, plan.number, Some(plan), found);
@@ -93,14 +94,20 @@ pub fn run(
 fn plans<'r>(rules: &'r RuleSet, rates: &'r Rates) -> Result<Vec<Plan<'r>>, EngineError> {
     let mut plans = Vec::new();
     for (number, pass) in rules.passes.iter().enumerate() {
-        let number = u8::try_from(number).ok().filter(|&number| number < 100).ok_or(EngineError::TooManyPasses)?;
-        let reversals = [(Cardinality::ReversalLeft, SideName::Left), (Cardinality::ReversalRight, SideName::Right)];
+        let number =
+            u8::try_from(number).ok().filter(|&number| number < 100).ok_or(EngineError::TooManyPasses)?;
+        let reversals =
+            [(Cardinality::ReversalLeft, SideName::Left), (Cardinality::ReversalRight, SideName::Right)];
         for (cardinality, side) in reversals {
             if pass.cardinality.contains(&cardinality) {
                 plans.push(Plan::compile(number, pass, rules, rates).reversals(side));
             }
         }
-        if pass.cardinality.iter().any(|cardinality| reversals.iter().all(|(reversal, _)| reversal != cardinality)) {
+        if pass
+            .cardinality
+            .iter()
+            .any(|cardinality| reversals.iter().all(|(reversal, _)| reversal != cardinality))
+        {
             plans.push(Plan::compile(number, pass, rules, rates));
         }
     }
@@ -114,7 +121,13 @@ fn set<T: Copy>(list: &mut [T], record: RecordNo, value: T) {
 }
 
 /// Writes what a pass found into the outcome and marks its records as taken.
-fn apply(outcome: &mut Outcome, taken: &mut [Vec<bool>; 2], number: u8, plan: Option<&Plan<'_>>, mut found: Found) {
+fn apply(
+    outcome: &mut Outcome,
+    taken: &mut [Vec<bool>; 2],
+    number: u8,
+    plan: Option<&Plan<'_>>,
+    mut found: Found,
+) {
     let [left_taken, right_taken] = taken;
     for (left, right) in found.pairs {
         set(&mut outcome.left, left, Standing::Pair(right, number));
@@ -159,7 +172,8 @@ fn apply(outcome: &mut Outcome, taken: &mut [Vec<bool>; 2], number: u8, plan: Op
             "budget: the search for parts ended at {} candidates or {} nodes; it may have a solution",
             rule.candidates_max, rule.nodes_max
         );
-        let diagnosis = Diagnosis { reason: Reason::SplitIncomplete, pass: Some(number), candidates: Vec::new(), detail };
+        let diagnosis =
+            Diagnosis { reason: Reason::SplitIncomplete, pass: Some(number), candidates: Vec::new(), detail };
         outcome.diagnoses.entry((side, record)).or_insert(diagnosis);
     }
     found.oversized.sort_unstable();
@@ -177,10 +191,12 @@ fn partners(outcome: &Outcome, side: SideName, record: RecordNo) -> Vec<RecordNo
     match outcome.standing(side, record) {
         Standing::Open => Vec::new(),
         Standing::Pair(partner, _) => vec![partner],
-        Standing::Group(group) => outcome.groups.get(group as usize).map_or_else(Vec::new, |group| match side {
-            SideName::Left => group.right.clone(),
-            SideName::Right => group.left.clone(),
-        }),
+        Standing::Group(group) => {
+            outcome.groups.get(group as usize).map_or_else(Vec::new, |group| match side {
+                SideName::Left => group.right.clone(),
+                SideName::Right => group.left.clone(),
+            })
+        }
     }
 }
 
@@ -195,11 +211,18 @@ fn note_tie(outcome: &mut Outcome, number: u8, tie: &Tie, suggest_all: bool) {
             let candidates = tie
                 .links
                 .iter()
-                .filter(|&&(left, right)| if side == SideName::Left { left == record } else { right == record })
+                .filter(
+                    |&&(left, right)| if side == SideName::Left { left == record } else { right == record },
+                )
                 .map(|&(left, right)| if side == SideName::Left { right } else { left })
                 .take(shown)
                 .collect();
-            let diagnosis = Diagnosis { reason: Reason::Ambiguous, pass: Some(number), candidates, detail: tie.detail.clone() };
+            let diagnosis = Diagnosis {
+                reason: Reason::Ambiguous,
+                pass: Some(number),
+                candidates,
+                detail: tie.detail.clone(),
+            };
             outcome.diagnoses.entry((side, record)).or_insert(diagnosis);
         }
     }
@@ -219,7 +242,8 @@ fn settle(outcome: &mut Outcome) {
         .filter(|(_, diagnosis)| diagnosis.reason == Reason::Duplicate)
         .flat_map(|(&(side, record), diagnosis)| {
             diagnosis.candidates.iter().map(move |&candidate| {
-                let (left, right) = if side == SideName::Left { (record, candidate) } else { (candidate, record) };
+                let (left, right) =
+                    if side == SideName::Left { (record, candidate) } else { (candidate, record) };
                 Link { left, right, status: LinkStatus::Duplicate }
             })
         })

@@ -20,8 +20,18 @@ const COMPARED_MAX: usize = 2_000_000;
 ///
 /// # Errors
 /// Of the scratch storage.
-pub fn find(sides: [&Side; 2], wanted: &str, only: Option<SideName>) -> io::Result<Vec<(SideName, RecordNo)>> {
-    let line = wanted.strip_prefix("line ").or_else(|| wanted.strip_prefix('#')).unwrap_or(wanted).trim().parse::<u64>().ok();
+pub fn find(
+    sides: [&Side; 2],
+    wanted: &str,
+    only: Option<SideName>,
+) -> io::Result<Vec<(SideName, RecordNo)>> {
+    let line = wanted
+        .strip_prefix("line ")
+        .or_else(|| wanted.strip_prefix('#'))
+        .unwrap_or(wanted)
+        .trim()
+        .parse::<u64>()
+        .ok();
     let (mut by_id, mut by_line) = (Vec::new(), Vec::new());
     for (name, side) in [SideName::Left, SideName::Right].into_iter().zip(sides) {
         if only.is_some_and(|only| only != name) {
@@ -47,8 +57,16 @@ pub fn find(sides: [&Side; 2], wanted: &str, only: Option<SideName>) -> io::Resu
 ///
 /// # Errors
 /// Of the scratch storage.
-pub fn explain(outcome: &Outcome, sides: [&Side; 2], rules: &RuleSet, rates: &Rates, name: SideName, record: RecordNo) -> io::Result<String> {
-    let plans: Vec<Plan<'_>> = (0u8..).zip(&rules.passes).map(|(number, pass)| Plan::compile(number, pass, rules, rates)).collect();
+pub fn explain(
+    outcome: &Outcome,
+    sides: [&Side; 2],
+    rules: &RuleSet,
+    rates: &Rates,
+    name: SideName,
+    record: RecordNo,
+) -> io::Result<String> {
+    let plans: Vec<Plan<'_>> =
+        (0u8..).zip(&rules.passes).map(|(number, pass)| Plan::compile(number, pass, rules, rates)).collect();
     let mut text = String::new();
     let teller = Teller { outcome, sides, plans: &plans };
     teller.record(&mut text, name, record)?;
@@ -92,10 +110,16 @@ impl<'a> Teller<'a> {
             }
         }
         for flag in &whole.flags {
-            let _ = writeln!(text, "  note: {}", match flag {
-                crate::record::Flag::MoreDecimalsThanCurrency => "the amount has more decimals than its currency; they are kept",
-                crate::record::Flag::DateClamped => "the calendar has no such day; the last day of the month was taken",
-            });
+            let _ = writeln!(
+                text,
+                "  note: {}",
+                match flag {
+                    crate::record::Flag::MoreDecimalsThanCurrency =>
+                        "the amount has more decimals than its currency; they are kept",
+                    crate::record::Flag::DateClamped =>
+                        "the calendar has no such day; the last day of the month was taken",
+                }
+            );
         }
         Ok(())
     }
@@ -104,7 +128,14 @@ impl<'a> Teller<'a> {
         self.outcome.passes.get(usize::from(pass)).map_or("", |(name, _)| name)
     }
 
-    fn pair(&self, text: &mut String, name: SideName, record: RecordNo, partner: RecordNo, pass: u8) -> io::Result<()> {
+    fn pair(
+        &self,
+        text: &mut String,
+        name: SideName,
+        record: RecordNo,
+        partner: RecordNo,
+        pass: u8,
+    ) -> io::Result<()> {
         let state = if self.outcome.is_confirmed(pass) { "matched" } else { "suggested" };
         let _ = writeln!(text, "\n{state} one to one in pass \"{}\" with", self.pass_name(pass));
         self.record(text, name.other(), partner)?;
@@ -118,13 +149,26 @@ impl<'a> Teller<'a> {
         match runner_up.first() {
             Some((rival, Ok(cost))) => {
                 let own = self.cost(plan, left, right)?;
-                let _ = writeln!(text, "  runner-up: {} (score {}), margin {}", self.side(name.other()).cursor().id(*rival)?, 1000 - cost, cost.saturating_sub(own));
+                let _ = writeln!(
+                    text,
+                    "  runner-up: {} (score {}), margin {}",
+                    self.side(name.other()).cursor().id(*rival)?,
+                    1000 - cost,
+                    cost.saturating_sub(own)
+                );
                 if *cost == own {
-                    let _ = writeln!(text, "  tie-break: twins, equal in everything but their id; the lowest ids are paired");
+                    let _ = writeln!(
+                        text,
+                        "  tie-break: twins, equal in everything but their id; the lowest ids are paired"
+                    );
                 }
             }
             Some((rival, Err(miss))) => {
-                let _ = writeln!(text, "  nearest other: {}, which fails: {miss}", self.side(name.other()).cursor().id(*rival)?);
+                let _ = writeln!(
+                    text,
+                    "  nearest other: {}, which fails: {miss}",
+                    self.side(name.other()).cursor().id(*rival)?
+                );
             }
             None => {
                 let _ = writeln!(text, "  no other record comes near ({compared} compared)");
@@ -138,7 +182,13 @@ impl<'a> Teller<'a> {
         Ok(plan.check(&mut Eyes::on(l, r), self.sides, left, right)?.map_or(1000, |fit| fit.cost))
     }
 
-    fn evidence(&self, text: &mut String, plan: &Plan<'_>, left: RecordNo, right: RecordNo) -> io::Result<()> {
+    fn evidence(
+        &self,
+        text: &mut String,
+        plan: &Plan<'_>,
+        left: RecordNo,
+        right: RecordNo,
+    ) -> io::Result<()> {
         let [l, r] = self.sides;
         let keys = [
             plan.shown_key(SideName::Left, &mut l.cursor(), left)?,
@@ -146,7 +196,11 @@ impl<'a> Teller<'a> {
         ];
         let [left_key, right_key] = &keys;
         for (part, (a, b)) in plan.pass.key.iter().zip(left_key.iter().zip(right_key)) {
-            let field = if part.left == part.right { part.left.clone() } else { format!("{} / {}", part.left, part.right) };
+            let field = if part.left == part.right {
+                part.left.clone()
+            } else {
+                format!("{} / {}", part.left, part.right)
+            };
             let _ = writeln!(text, "  key {field}: \"{a}\" / \"{b}\"");
         }
         match plan.check(&mut Eyes::on(l, r), self.sides, left, right)? {
@@ -154,18 +208,39 @@ impl<'a> Teller<'a> {
                 let _ = writeln!(text, "  alone the pair would fail: {miss}");
             }
             Ok(fit) => {
-                let _ = writeln!(text, "  amount: {} / {}, difference {}", shown(l.amount(left), l.currency(left)), shown(r.amount(right), r.currency(right)), fit.delta);
+                let _ = writeln!(
+                    text,
+                    "  amount: {} / {}, difference {}",
+                    shown(l.amount(left), l.currency(left)),
+                    shown(r.amount(right), r.currency(right)),
+                    fit.delta
+                );
                 if let Some(fee) = fit.fee {
                     let _ = writeln!(text, "  fee: {fee}");
                 }
                 if let Some(rate) = fit.rate {
-                    let _ = writeln!(text, "  rate: {} of {}{}, rounded half to even", rate.rate, rate.day, if rate.inverse { " (inverse)" } else { "" });
+                    let _ = writeln!(
+                        text,
+                        "  rate: {} of {}{}, rounded half to even",
+                        rate.rate,
+                        rate.day,
+                        if rate.inverse { " (inverse)" } else { "" }
+                    );
                 }
                 if let (Some(days), Some((from, to))) = (fit.days, plan.window()) {
-                    let _ = writeln!(text, "  date: {} / {}, {days} days, allowed {from} to {to}", plan.day(SideName::Left, l, left), plan.day(SideName::Right, r, right));
+                    let _ = writeln!(
+                        text,
+                        "  date: {} / {}, {days} days, allowed {from} to {to}",
+                        plan.day(SideName::Left, l, left),
+                        plan.day(SideName::Right, r, right)
+                    );
                 }
                 for (rule, likeness) in plan.pass.text.iter().zip(&fit.likeness) {
-                    let _ = writeln!(text, "  text {} / {}: {likeness} of 1000, at least {}", rule.left, rule.right, rule.at_least);
+                    let _ = writeln!(
+                        text,
+                        "  text {} / {}: {likeness} of 1000, at least {}",
+                        rule.left, rule.right, rule.at_least
+                    );
                 }
                 let _ = writeln!(text, "  score: {} of 1000", fit.score());
             }
@@ -176,14 +251,26 @@ impl<'a> Teller<'a> {
     fn group(&self, text: &mut String, number: u32) -> io::Result<()> {
         let Some(group) = self.outcome.groups.get(number as usize) else { return Ok(()) };
         let state = if self.outcome.is_confirmed(group.pass) { "matched" } else { "suggested" };
-        let _ = writeln!(text, "\n{state} as a group ({}) in pass \"{}\"", group.kind.name().replace('_', " "), self.pass_name(group.pass));
+        let _ = writeln!(
+            text,
+            "\n{state} as a group ({}) in pass \"{}\"",
+            group.kind.name().replace('_', " "),
+            self.pass_name(group.pass)
+        );
         let mut sums = Vec::new();
         for (name, records) in [(SideName::Left, &group.left), (SideName::Right, &group.right)] {
             let side = self.side(name);
             let mut sum = Decimal::ZERO;
             for &record in records {
                 sum = sum.checked_add(side.amount(record)).unwrap_or(sum);
-                let _ = writeln!(text, "  {} {}  {} on {}", name.name(), side.cursor().id(record)?, shown(side.amount(record), side.currency(record)), side.booked(record));
+                let _ = writeln!(
+                    text,
+                    "  {} {}  {} on {}",
+                    name.name(),
+                    side.cursor().id(record)?,
+                    shown(side.amount(record), side.currency(record)),
+                    side.booked(record)
+                );
             }
             sums.push(sum);
         }
@@ -229,7 +316,13 @@ impl<'a> Teller<'a> {
 
     /// The records of the other side that come nearest in a pass: those of the same key by what they fail, then by amount
     /// and date. Also how many were compared.
-    fn nearest(&self, plan: &Plan<'_>, name: SideName, record: RecordNo, except: Option<RecordNo>) -> io::Result<(Vec<Near>, usize)> {
+    fn nearest(
+        &self,
+        plan: &Plan<'_>,
+        name: SideName,
+        record: RecordNo,
+        except: Option<RecordNo>,
+    ) -> io::Result<(Vec<Near>, usize)> {
         let (own, other) = (self.side(name), self.side(name.other()));
         let mut keys = Vec::new();
         let mut folded = String::new();
@@ -249,7 +342,10 @@ impl<'a> Teller<'a> {
             if !shares {
                 continue;
             }
-            let delta = own.amount(record).checked_sub(other.amount(candidate)).map_or(Decimal::new(i128::MAX, 0), Decimal::abs);
+            let delta = own
+                .amount(record)
+                .checked_sub(other.amount(candidate))
+                .map_or(Decimal::new(i128::MAX, 0), Decimal::abs);
             let days = own.booked(record).since(other.booked(candidate)).unsigned_abs();
             near.push(((0, delta, days), candidate));
             if near.len() > 4_096 {
@@ -268,7 +364,11 @@ impl<'a> Teller<'a> {
             judged.push((result.is_err(), *result.as_ref().unwrap_or(&0), rank, candidate, result));
         }
         judged.sort_by(|a, b| (a.0, a.1, &a.2, a.3).cmp(&(b.0, b.1, &b.2, b.3)));
-        let nearest = judged.into_iter().take(CANDIDATES_SHOWN).map(|(.., candidate, result)| (candidate, result)).collect();
+        let nearest = judged
+            .into_iter()
+            .take(CANDIDATES_SHOWN)
+            .map(|(.., candidate, result)| (candidate, result))
+            .collect();
         Ok((nearest, compared))
     }
 }

@@ -12,10 +12,11 @@ use super::key::{Key, Selector};
 use super::likeness::likeness;
 use super::outcome::Reason;
 use super::rates::{Rate, Rates};
-use crate::row::Row;
 use crate::profile::Profile;
+use crate::row::Row;
 use crate::rules::{
-    AmountRule, Combine, Condition, DateField, DateRule, DayUnit, Exact, FeeSchedule, Pass, PercentBase, RuleSet, SignRule, Weekday,
+    AmountRule, Combine, Condition, DateField, DateRule, DayUnit, Exact, FeeSchedule, Pass, PercentBase,
+    RuleSet, SignRule, Weekday,
 };
 use crate::side::{Cursor, RecordNo, Side};
 use crate::source::SideName;
@@ -188,7 +189,10 @@ impl Check {
         Some(Self {
             selector: Selector::parse(&condition.field).ok()?,
             condition: condition.clone(),
-            pattern: condition.matches.as_ref().and_then(|pattern| regex::RegexBuilder::new(pattern).case_insensitive(true).build().ok()),
+            pattern: condition
+                .matches
+                .as_ref()
+                .and_then(|pattern| regex::RegexBuilder::new(pattern).case_insensitive(true).build().ok()),
             at_least: bound(&condition.at_least),
             at_most: bound(&condition.at_most),
         })
@@ -201,9 +205,14 @@ impl Check {
         let fold = |text: &String| crate::normalise::text::fold(text);
         let condition = &self.condition;
         condition.filled.is_none_or(|filled| filled != values.is_empty())
-            && (condition.one_of.is_empty() || condition.one_of.iter().map(fold).any(|wanted| any(&|value| value == wanted)))
+            && (condition.one_of.is_empty()
+                || condition.one_of.iter().map(fold).any(|wanted| any(&|value| value == wanted)))
             && condition.contains.as_ref().map(fold).is_none_or(|part| any(&|value| value.contains(&part)))
-            && condition.starts_with.as_ref().map(fold).is_none_or(|start| any(&|value| value.starts_with(&start)))
+            && condition
+                .starts_with
+                .as_ref()
+                .map(fold)
+                .is_none_or(|start| any(&|value| value.starts_with(&start)))
             && self.pattern.as_ref().is_none_or(|pattern| any(&|value| pattern.is_match(value)))
             && self.at_least.is_none_or(|bound| amount >= bound)
             && self.at_most.is_none_or(|bound| amount <= bound)
@@ -308,18 +317,27 @@ impl<'r> Plan<'r> {
     }
 
     /// Whether a record takes part.
-    pub fn takes(&self, side: SideName, row: &Row, profile: &Profile, amount: Decimal, folded: &mut String) -> bool {
+    pub fn takes(
+        &self,
+        side: SideName,
+        row: &Row,
+        profile: &Profile,
+        amount: Decimal,
+        folded: &mut String,
+    ) -> bool {
         let at = slot(side);
         let mut holds = |check: &Check| check.holds(row, profile, amount, folded);
         let wanted = self.conditions.get(at).is_none_or(|checks| checks.iter().all(&mut holds));
-        let excluded = self.exclusions.get(at).is_some_and(|checks| !checks.is_empty() && checks.iter().all(&mut holds));
+        let excluded =
+            self.exclusions.get(at).is_some_and(|checks| !checks.is_empty() && checks.iter().all(&mut holds));
         wanted && !excluded
     }
 
     /// The date of a record that the window looks at.
     #[must_use]
     pub fn day(&self, side: SideName, records: &Side, record: RecordNo) -> Day {
-        let field = self.pass.date.as_ref().map(|date| if side == SideName::Left { date.left } else { date.right });
+        let field =
+            self.pass.date.as_ref().map(|date| if side == SideName::Left { date.left } else { date.right });
         match field {
             Some(DateField::ValueDate) => records.value(record),
             _ => records.booked(record),
@@ -395,7 +413,13 @@ impl<'r> Plan<'r> {
     ///
     /// # Errors
     /// Of the scratch storage.
-    pub fn effective(&self, side: SideName, cursor: &mut Cursor<'_>, records: &Side, record: RecordNo) -> io::Result<Decimal> {
+    pub fn effective(
+        &self,
+        side: SideName,
+        cursor: &mut Cursor<'_>,
+        records: &Side,
+        record: RecordNo,
+    ) -> io::Result<Decimal> {
         let amount = records.amount(record);
         if self.pass.amount.fee.as_ref().is_none_or(|rule| rule.net != side) {
             return Ok(amount);
@@ -416,7 +440,8 @@ impl<'r> Plan<'r> {
         let Some(percent) = rule.percent else { return Some(absolute) };
         // |l - r| <= p% of the other one is at most p / (100 - p) of this one; twice p% is above that below 50 %.
         let units = amount.abs().units_at(exponent)?;
-        let relative = units.checked_mul(percent.0.units)?.checked_mul(2)? / (100 * pow10(percent.0.exponent)) + 1;
+        let relative =
+            units.checked_mul(percent.0.units)?.checked_mul(2)? / (100 * pow10(percent.0.exponent)) + 1;
         if percent.0 >= Decimal::new(50, 0) {
             return None;
         }
@@ -427,7 +452,13 @@ impl<'r> Plan<'r> {
     ///
     /// # Errors
     /// The outer error is of the scratch storage; the inner one is the first gate that did not let the pair through.
-    pub fn check(&self, eyes: &mut Eyes<'_>, sides: [&Side; 2], left: RecordNo, right: RecordNo) -> io::Result<Result<Fit, Miss>> {
+    pub fn check(
+        &self,
+        eyes: &mut Eyes<'_>,
+        sides: [&Side; 2],
+        left: RecordNo,
+        right: RecordNo,
+    ) -> io::Result<Result<Fit, Miss>> {
         let [l, r] = sides;
         let rule = &self.pass.amount;
         let (lc, rc) = (l.currency(left), r.currency(right));
@@ -442,7 +473,9 @@ impl<'r> Plan<'r> {
         {
             let day = if fx.date == SideName::Left { left_day } else { right_day };
             let missing = Miss::FxRate { from: lc, to: rc, day, age_days_max: fx.age_days_max };
-            let Some(found) = self.rates.find(lc, rc, day, fx.age_days_max, fx.inverse) else { return Ok(Err(missing)) };
+            let Some(found) = self.rates.find(lc, rc, day, fx.age_days_max, fx.inverse) else {
+                return Ok(Err(missing));
+            };
             let Some(converted) = found.convert(la, rc.exponent()) else { return Ok(Err(missing)) };
             if converted.units == 0 && la.units != 0 {
                 let allowed = format!("nothing: {la} {lc} is less than half of the smallest unit of {rc}");
@@ -453,7 +486,8 @@ impl<'r> Plan<'r> {
         let mut fee = None;
         if let Some(fee_rule) = &rule.fee {
             let net_is_left = fee_rule.net == SideName::Left;
-            let (cursor, record) = if net_is_left { (&mut eyes.left, left) } else { (&mut eyes.right, right) };
+            let (cursor, record) =
+                if net_is_left { (&mut eyes.left, left) } else { (&mut eyes.right, right) };
             let (row, profile) = cursor.row(record)?;
             let (net, gross) = if net_is_left { (la, ra) } else { (ra, la) };
             let stated = match (profile.fee(row), &fee_rule.schedule) {
@@ -467,7 +501,11 @@ impl<'r> Plan<'r> {
             if let Err(Miss::Amount { .. }) = self.check_amounts(gross, total, rc) {
                 return Ok(Err(Miss::Fee { gross, net, fee: stated, delta }));
             }
-            if net_is_left { la = total } else { ra = total }
+            if net_is_left {
+                la = total
+            } else {
+                ra = total
+            }
             fee = Some(stated);
         }
         let delta = match self.check_amounts(la, ra, rc) {
@@ -492,7 +530,12 @@ impl<'r> Plan<'r> {
         Ok(Ok(Fit { delta, days, fee, rate, likeness, cost }))
     }
 
-    fn check_texts(&self, eyes: &mut Eyes<'_>, left: RecordNo, right: RecordNo) -> io::Result<Result<Vec<u32>, Miss>> {
+    fn check_texts(
+        &self,
+        eyes: &mut Eyes<'_>,
+        left: RecordNo,
+        right: RecordNo,
+    ) -> io::Result<Result<Vec<u32>, Miss>> {
         let mut scores = Vec::with_capacity(self.texts.len());
         for gate in &self.texts {
             let (mut lefts, mut rights) = (Vec::new(), Vec::new());
@@ -518,23 +561,34 @@ impl<'r> Plan<'r> {
     /// How many key parts are filled on both sides (they agree, or the pair would not be in one block).
     fn evidence(&self, eyes: &mut Eyes<'_>, left: RecordNo, right: RecordNo) -> io::Result<u32> {
         let (row, profile) = eyes.left.row(left)?;
-        let filled: Vec<bool> = self.key(SideName::Left).shown(row, profile).iter().map(|value| !value.is_empty()).collect();
+        let filled: Vec<bool> =
+            self.key(SideName::Left).shown(row, profile).iter().map(|value| !value.is_empty()).collect();
         let (row, profile) = eyes.right.row(right)?;
         let shown = self.key(SideName::Right).shown(row, profile);
         let count = shown.iter().zip(filled).filter(|(value, filled)| *filled && !value.is_empty()).count();
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    fn cost(&self, delta: Decimal, days: Option<i32>, likeness: &[u32], amount: Decimal, currency: Currency) -> u32 {
+    fn cost(
+        &self,
+        delta: Decimal,
+        days: Option<i32>,
+        likeness: &[u32],
+        amount: Decimal,
+        currency: Currency,
+    ) -> u32 {
         let mut cost = 0;
         if delta.units != 0 {
-            let bound = self.reach(amount, currency, delta.exponent).unwrap_or_else(|| delta.units.abs()).max(1);
+            let bound =
+                self.reach(amount, currency, delta.exponent).unwrap_or_else(|| delta.units.abs()).max(1);
             let share = delta.units.abs().saturating_mul(500) / bound;
             cost += u32::try_from(share.clamp(1, 500)).unwrap_or(500);
         }
         if let (Some(days), Some((from, to))) = (days, self.window) {
             let widest = from.unsigned_abs().max(to.unsigned_abs()).max(1);
-            cost += u32::try_from(u64::from(days.unsigned_abs()) * 200 / u64::from(widest)).unwrap_or(200).min(200);
+            cost += u32::try_from(u64::from(days.unsigned_abs()) * 200 / u64::from(widest))
+                .unwrap_or(200)
+                .min(200);
         }
         if !likeness.is_empty() {
             let count = u32::try_from(likeness.len()).unwrap_or(1);
@@ -548,7 +602,12 @@ impl<'r> Plan<'r> {
     ///
     /// # Errors
     /// Of the scratch storage.
-    pub fn shown_key(&self, side: SideName, cursor: &mut Cursor<'_>, record: RecordNo) -> io::Result<Vec<String>> {
+    pub fn shown_key(
+        &self,
+        side: SideName,
+        cursor: &mut Cursor<'_>,
+        record: RecordNo,
+    ) -> io::Result<Vec<String>> {
         let (row, profile) = cursor.row(record)?;
         Ok(self.key(side).shown(row, profile))
     }
@@ -594,7 +653,8 @@ fn within(rule: &AmountRule, left: Decimal, right: Decimal, delta: Decimal, curr
         // |delta| × 100 × 10^decimals(p) <= p × base
         let side = || -> Option<bool> {
             let exponent = delta.exponent.max(base.exponent);
-            let distance = delta.abs().units_at(exponent)?.checked_mul(100)?.checked_mul(pow10(percent.0.exponent))?;
+            let distance =
+                delta.abs().units_at(exponent)?.checked_mul(100)?.checked_mul(pow10(percent.0.exponent))?;
             Some(distance <= base.units_at(exponent)?.checked_mul(percent.0.units)?)
         };
         side().unwrap_or(false)
@@ -628,9 +688,10 @@ pub fn scheduled_fee(schedule: &FeeSchedule, gross: Decimal, currency: Currency)
         || (schedule.flat.unwrap_or(Exact::ZERO).0, schedule.percent.unwrap_or(Exact::ZERO).0),
         |tier| (tier.flat.0, tier.percent.0),
     );
-    let share = magnitude.units.checked_mul(percent.units).map_or(Decimal::ZERO, |units| {
-        Decimal::new(units, magnitude.exponent + percent.exponent + 2)
-    });
+    let share = magnitude
+        .units
+        .checked_mul(percent.units)
+        .map_or(Decimal::ZERO, |units| Decimal::new(units, magnitude.exponent + percent.exponent + 2));
     let mut fee = flat.checked_add(share).unwrap_or(flat).rounded(currency.exponent());
     if let Some(min) = schedule.min {
         fee = fee.max(min.0);

@@ -28,8 +28,19 @@ pub enum Selector {
 }
 
 const NAMES: [&str; 13] = [
-    "reference", "references", "external_id", "account", "counterparty", "text", "type", "statement", "currency", "booked_date",
-    "value_date", "direction", "amount",
+    "reference",
+    "references",
+    "external_id",
+    "account",
+    "counterparty",
+    "text",
+    "type",
+    "statement",
+    "currency",
+    "booked_date",
+    "value_date",
+    "direction",
+    "amount",
 ];
 
 impl Selector {
@@ -57,7 +68,9 @@ impl Selector {
             "amount" => Self::Field(Field::Amount),
             _ => {
                 return Err(match crate::rules::nearest_name(name, &NAMES) {
-                    Some(meant) => format!("\"{name}\" is not a field of a record; did you mean \"{meant}\"?"),
+                    Some(meant) => {
+                        format!("\"{name}\" is not a field of a record; did you mean \"{meant}\"?")
+                    }
                     None => format!(
                         "\"{name}\" is not a field of a record; there are {} and attributes.<column>",
                         NAMES.join(", ")
@@ -120,8 +133,12 @@ pub fn transform(folded: &str, transforms: &[Transform]) -> String {
         Transform::Digits => value.chars().filter(char::is_ascii_digit).collect(),
         Transform::Alphanumeric => value.chars().filter(|c| c.is_alphanumeric()).collect(),
         Transform::StripLeadingZeros => value.trim_start_matches('0').to_owned(),
-        Transform::StripPrefix(prefix) => value.strip_prefix(&text::fold(prefix)).unwrap_or(&value).to_owned(),
-        Transform::StripSuffix(suffix) => value.strip_suffix(&text::fold(suffix)).unwrap_or(&value).to_owned(),
+        Transform::StripPrefix(prefix) => {
+            value.strip_prefix(&text::fold(prefix)).unwrap_or(&value).to_owned()
+        }
+        Transform::StripSuffix(suffix) => {
+            value.strip_suffix(&text::fold(suffix)).unwrap_or(&value).to_owned()
+        }
         Transform::Last(count) => {
             let skip = value.chars().count().saturating_sub(*count as usize);
             value.chars().skip(skip).collect()
@@ -148,7 +165,12 @@ pub const NO_KEY: u128 = 0;
 impl Key {
     /// The key of a side, without the parts that `keep` refuses.
     #[must_use]
-    pub fn of(parts: &[KeyPart], side: SideName, blanks_allowed: bool, keep: impl Fn(&Selector) -> bool) -> Self {
+    pub fn of(
+        parts: &[KeyPart],
+        side: SideName,
+        blanks_allowed: bool,
+        keep: impl Fn(&Selector) -> bool,
+    ) -> Self {
         let parts = parts
             .iter()
             .filter_map(|part| {
@@ -172,7 +194,15 @@ impl Key {
         self.parts.iter().any(|(selector, _)| {
             !matches!(
                 selector,
-                Selector::Field(Field::Currency | Field::Account | Field::BookedDate | Field::ValueDate | Field::Type | Field::Statement | Field::Direction)
+                Selector::Field(
+                    Field::Currency
+                        | Field::Account
+                        | Field::BookedDate
+                        | Field::ValueDate
+                        | Field::Type
+                        | Field::Statement
+                        | Field::Direction
+                )
             )
         })
     }
@@ -192,7 +222,8 @@ impl Key {
             if *selector == Selector::References {
                 has_many = true;
                 selector.values(row, profile, folded, |value| {
-                    let value = if transforms.is_empty() { value.to_owned() } else { transform(value, transforms) };
+                    let value =
+                        if transforms.is_empty() { value.to_owned() } else { transform(value, transforms) };
                     if !value.is_empty() {
                         many.push(xxhash_rust::xxh3::xxh3_128(value.as_bytes()));
                         filled = true;
@@ -263,7 +294,10 @@ mod tests {
 
     #[test]
     fn an_unknown_field_is_answered_with_the_one_that_was_meant() {
-        assert_eq!(Selector::parse("referense").unwrap_err(), "\"referense\" is not a field of a record; did you mean \"reference\"?");
+        assert_eq!(
+            Selector::parse("referense").unwrap_err(),
+            "\"referense\" is not a field of a record; did you mean \"reference\"?"
+        );
         assert_eq!(Selector::parse("attributes.Shop"), Ok(Selector::Column("Shop".to_owned())));
     }
 }

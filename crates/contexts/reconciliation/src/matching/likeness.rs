@@ -37,9 +37,17 @@ fn token_set(left: &str, right: &str, noise: &[String]) -> u32 {
     };
     let (left, right) = (words(left), words(right));
     let common: Vec<&str> = left.iter().filter(|word| right.contains(word)).map(String::as_str).collect();
-    let rest = |of: &[String]| of.iter().filter(|word| !common.contains(&word.as_str())).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let rest = |of: &[String]| {
+        of.iter()
+            .filter(|word| !common.contains(&word.as_str()))
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     let common = common.join(" ");
-    let joined = |rest: &str| if common.is_empty() { rest.to_owned() } else { format!("{common} {rest}").trim().to_owned() };
+    let joined = |rest: &str| {
+        if common.is_empty() { rest.to_owned() } else { format!("{common} {rest}").trim().to_owned() }
+    };
     let (left, right) = (joined(&rest(&left)), joined(&rest(&right)));
     if common.is_empty() {
         return indel(&left, &right);
@@ -89,14 +97,17 @@ fn jaro_winkler(left: &str, right: &str) -> u32 {
     let transpositions = out_of_place / 2;
     // Millionths, so that the floor of the third does not show in thousandths.
     let part = |numerator: usize, denominator: usize| numerator * 1_000_000 / denominator;
-    let jaro = (part(matches, left.len()) + part(matches, right.len()) + part(matches - transpositions, matches)) / 3;
+    let jaro =
+        (part(matches, left.len()) + part(matches, right.len()) + part(matches - transpositions, matches))
+            / 3;
     let prefix = left.iter().zip(&right).take(4).take_while(|(a, b)| a == b).count();
     let winkler = jaro + prefix * (1_000_000 - jaro) / 10;
     u32::try_from((winkler + 500) / 1_000).unwrap_or(1000).min(1000)
 }
 
 fn contains(left: &str, right: &str, noise: &[String]) -> u32 {
-    let (left, right): (Vec<&str>, Vec<&str>) = (tokens(left, noise).collect(), tokens(right, noise).collect());
+    let (left, right): (Vec<&str>, Vec<&str>) =
+        (tokens(left, noise).collect(), tokens(right, noise).collect());
     let (short, long) = if left.len() <= right.len() { (&left, &right) } else { (&right, &left) };
     let found = !short.is_empty() && long.windows(short.len()).any(|window| window == short.as_slice());
     if found { 1000 } else { 0 }

@@ -37,10 +37,17 @@ type Partitions = Vec<Vec<Entry>>;
 type Block = (Vec<RecordNo>, Vec<RecordNo>);
 
 /// Runs a pass over the records that are not taken.
-pub(super) fn run(plan: &Plan<'_>, sides: [&Side; 2], taken: [&[bool]; 2], division: Division) -> io::Result<Found> {
+pub(super) fn run(
+    plan: &Plan<'_>,
+    sides: [&Side; 2],
+    taken: [&[bool]; 2],
+    division: Division,
+) -> io::Result<Found> {
     let [left, right] = sides;
     let [left_taken, right_taken] = taken;
-    let filter = |side: SideName| (side, if side == SideName::Left { (left, left_taken) } else { (right, right_taken) });
+    let filter = |side: SideName| {
+        (side, if side == SideName::Left { (left, left_taken) } else { (right, right_taken) })
+    };
     let entries = |(side, (records, taken)): (SideName, (&Side, &[bool]))| {
         let key = plan.key(side);
         keyed(records, key, division, |record, cursor, folded| {
@@ -60,13 +67,21 @@ pub(super) fn run(plan: &Plan<'_>, sides: [&Side; 2], taken: [&[bool]; 2], divis
         // Credits on one side, debits on the other.
         let split = |positive: bool| -> Partitions {
             all.iter()
-                .map(|partition| partition.iter().copied().filter(|entry| (records.amount(entry.record).units > 0) == positive).collect())
+                .map(|partition| {
+                    partition
+                        .iter()
+                        .copied()
+                        .filter(|entry| (records.amount(entry.record).units > 0) == positive)
+                        .collect()
+                })
                 .collect()
         };
         return solve(plan, sides, split(true), split(false), division);
     }
     let (left_entries, right_entries) = (entries(filter(SideName::Left))?, entries(filter(SideName::Right))?);
-    let several = |side: &Side, key: &Key| key.is_many() && side.profiles().iter().any(crate::profile::Profile::may_have_several_references);
+    let several = |side: &Side, key: &Key| {
+        key.is_many() && side.profiles().iter().any(crate::profile::Profile::may_have_several_references)
+    };
     if several(left, plan.key(SideName::Left)) || several(right, plan.key(SideName::Right)) {
         return solve_connected(plan, sides, left_entries, right_entries);
     }
@@ -103,11 +118,14 @@ fn keyed(
     let threads = division.threads.max(1).min(side.len() / 4_096 + 1);
     let size = side.len().div_ceil(threads).max(1);
     let mut chunks = std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..threads).map(|worker| scope.spawn({
-                let chunk = &chunk;
-                move || chunk(worker * size..((worker + 1) * size).min(side.len()))
-            })).collect();
+        let workers: Vec<_> = (0..threads)
+            .map(|worker| {
+                scope.spawn({
+                    let chunk = &chunk;
+                    move || chunk(worker * size..((worker + 1) * size).min(side.len()))
+                })
+            })
+            .collect();
         workers.into_iter().map(join).collect::<io::Result<Vec<Partitions>>>()
     })?;
     // Appended in the order of the records, one partition at a time, so that memory is given back as it goes.
@@ -125,7 +143,13 @@ fn join<T>(worker: std::thread::ScopedJoinHandle<'_, io::Result<T>>) -> io::Resu
 }
 
 /// Solves the partitions, which share no key, as independent units.
-fn solve(plan: &Plan<'_>, sides: [&Side; 2], left: Partitions, right: Partitions, division: Division) -> io::Result<Found> {
+fn solve(
+    plan: &Plan<'_>,
+    sides: [&Side; 2],
+    left: Partitions,
+    right: Partitions,
+    division: Division,
+) -> io::Result<Found> {
     let units: Vec<Mutex<(Vec<Entry>, Vec<Entry>)>> = left.into_iter().zip(right).map(Mutex::new).collect();
     let results: Vec<Mutex<Found>> = units.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
@@ -133,7 +157,9 @@ fn solve(plan: &Plan<'_>, sides: [&Side; 2], left: Partitions, right: Partitions
         let work = || -> io::Result<()> {
             loop {
                 let unit = next.fetch_add(1, Ordering::Relaxed);
-                let (Some(entries), Some(result)) = (units.get(unit), results.get(unit)) else { return Ok(()) };
+                let (Some(entries), Some(result)) = (units.get(unit), results.get(unit)) else {
+                    return Ok(());
+                };
                 let (left, right) = std::mem::take(&mut *lock(entries));
                 *lock(result) = solve_unit(plan, sides, left, right)?;
             }
@@ -152,7 +178,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn solve_unit(plan: &Plan<'_>, sides: [&Side; 2], mut left: Vec<Entry>, mut right: Vec<Entry>) -> io::Result<Found> {
+fn solve_unit(
+    plan: &Plan<'_>,
+    sides: [&Side; 2],
+    mut left: Vec<Entry>,
+    mut right: Vec<Entry>,
+) -> io::Result<Found> {
     let mut solver = Solver::new(plan, sides);
     let (mut l, mut r) = (Vec::new(), Vec::new());
     each_block(&mut left, &mut right, |lefts, rights| {
@@ -166,12 +197,17 @@ fn solve_unit(plan: &Plan<'_>, sides: [&Side; 2], mut left: Vec<Entry>, mut righ
 }
 
 /// Sorts both lists and visits every key that occurs in both.
-fn each_block(left: &mut [Entry], right: &mut [Entry], mut visit: impl FnMut(&[Entry], &[Entry]) -> io::Result<()>) -> io::Result<()> {
+fn each_block(
+    left: &mut [Entry],
+    right: &mut [Entry],
+    mut visit: impl FnMut(&[Entry], &[Entry]) -> io::Result<()>,
+) -> io::Result<()> {
     left.sort_unstable();
     right.sort_unstable();
     let (mut left, mut right) = (&*left, &*right);
     while let (Some(&l), Some(&r)) = (left.first(), right.first()) {
-        let run = |list: &[Entry], key: (u64, u32)| list.iter().take_while(|entry| entry.key() == key).count();
+        let run =
+            |list: &[Entry], key: (u64, u32)| list.iter().take_while(|entry| entry.key() == key).count();
         match l.key().cmp(&r.key()) {
             std::cmp::Ordering::Less => left = left.get(run(left, l.key())..).unwrap_or(&[]),
             std::cmp::Ordering::Greater => right = right.get(run(right, r.key())..).unwrap_or(&[]),
@@ -187,7 +223,12 @@ fn each_block(left: &mut [Entry], right: &mut [Entry], mut visit: impl FnMut(&[E
 }
 
 /// Solves a pass in which a record may have several keys: blocks that share a record are one component.
-fn solve_connected(plan: &Plan<'_>, sides: [&Side; 2], left: Partitions, right: Partitions) -> io::Result<Found> {
+fn solve_connected(
+    plan: &Plan<'_>,
+    sides: [&Side; 2],
+    left: Partitions,
+    right: Partitions,
+) -> io::Result<Found> {
     let mut solver = Solver::new(plan, sides);
     let mut blocks: Vec<Block> = Vec::new();
     for (mut left, mut right) in left.into_iter().zip(right) {
@@ -206,7 +247,8 @@ fn solve_connected(plan: &Plan<'_>, sides: [&Side; 2], left: Partitions, right: 
     let [left_side, right_side] = sides;
     let mut union = Union::new(left_side.len() + right_side.len());
     for (lefts, rights) in &blocks {
-        let nodes = lefts.iter().map(|&l| l as usize).chain(rights.iter().map(|&r| left_side.len() + r as usize));
+        let nodes =
+            lefts.iter().map(|&l| l as usize).chain(rights.iter().map(|&r| left_side.len() + r as usize));
         let mut first = None;
         for node in nodes {
             union.join(*first.get_or_insert(node), node);
@@ -229,8 +271,10 @@ fn solve_connected(plan: &Plan<'_>, sides: [&Side; 2], left: Partitions, right: 
         };
         let lefts = distinct(blocks.iter().flat_map(|(lefts, _)| lefts).copied().collect());
         let rights = distinct(blocks.iter().flat_map(|(_, rights)| rights).copied().collect());
-        let mut pairs: Vec<(RecordNo, RecordNo)> =
-            blocks.iter().flat_map(|(lefts, rights)| lefts.iter().flat_map(|&l| rights.iter().map(move |&r| (l, r)))).collect();
+        let mut pairs: Vec<(RecordNo, RecordNo)> = blocks
+            .iter()
+            .flat_map(|(lefts, rights)| lefts.iter().flat_map(|&l| rights.iter().map(move |&r| (l, r))))
+            .collect();
         pairs.sort_unstable();
         pairs.dedup();
         solver.solve(&lefts, &rights, Some(&pairs))?;
@@ -239,7 +283,11 @@ fn solve_connected(plan: &Plan<'_>, sides: [&Side; 2], left: Partitions, right: 
 }
 
 /// Visits the blocks of open records under a key, ascending by their records: for diagnosis.
-pub(super) fn open_blocks(sides: [&Side; 2], keys: [&Key; 2], open: [&[RecordNo]; 2]) -> io::Result<Vec<Block>> {
+pub(super) fn open_blocks(
+    sides: [&Side; 2],
+    keys: [&Key; 2],
+    open: [&[RecordNo]; 2],
+) -> io::Result<Vec<Block>> {
     let [left, right] = sides;
     let [left_key, right_key] = keys;
     let [left_open, right_open] = open;
@@ -256,7 +304,8 @@ pub(super) fn open_blocks(sides: [&Side; 2], keys: [&Key; 2], open: [&[RecordNo]
         Ok(entries)
     };
     let mut blocks = Vec::new();
-    let (mut lefts, mut rights) = (entries(left, left_key, left_open)?, entries(right, right_key, right_open)?);
+    let (mut lefts, mut rights) =
+        (entries(left, left_key, left_open)?, entries(right, right_key, right_open)?);
     each_block(&mut lefts, &mut rights, |lefts, rights| {
         let records = |entries: &[Entry]| entries.iter().map(|entry| entry.record).collect();
         blocks.push((records(lefts), records(rights)));

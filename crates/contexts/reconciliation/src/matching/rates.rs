@@ -52,18 +52,23 @@ impl Rates {
         let mut rates = Self::default();
         for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
             let line = line.trim();
-            if line.is_empty() || line.starts_with('#') || (number == 1 && line.to_lowercase().starts_with("date")) {
+            if line.is_empty()
+                || line.starts_with('#')
+                || (number == 1 && line.to_lowercase().starts_with("date"))
+            {
                 continue;
             }
             let fail = |message: &str| RatesError { line: number, message: message.to_owned() };
-            let cells: Vec<&str> = line.split([',', ';', '\t']).map(|cell| cell.trim().trim_matches('"')).collect();
+            let cells: Vec<&str> =
+                line.split([',', ';', '\t']).map(|cell| cell.trim().trim_matches('"')).collect();
             let &[day, from, to, rate] = cells.as_slice() else {
                 return Err(fail("expected four columns: date, from, to, rate"));
             };
             let day: Day = day.parse().map_err(|_| fail(&format!("\"{day}\" is not a date YYYY-MM-DD")))?;
             let currency = |code: &str| code.parse::<Currency>().map_err(|error| fail(&error.to_string()));
             let (from, to) = (currency(from)?, currency(to)?);
-            let rate: Decimal = rate.parse().map_err(|_| fail(&format!("\"{rate}\" is not a decimal number")))?;
+            let rate: Decimal =
+                rate.parse().map_err(|_| fail(&format!("\"{rate}\" is not a decimal number")))?;
             if rate.units <= 0 {
                 return Err(fail("a rate must be above zero"));
             }
@@ -74,7 +79,14 @@ impl Rates {
 
     /// The newest rate of a pair on or before `day`, not older than `age_days_max` days.
     #[must_use]
-    pub fn find(&self, from: Currency, to: Currency, day: Day, age_days_max: u32, inverse: bool) -> Option<Rate> {
+    pub fn find(
+        &self,
+        from: Currency,
+        to: Currency,
+        day: Day,
+        age_days_max: u32,
+        inverse: bool,
+    ) -> Option<Rate> {
         let age = i32::try_from(age_days_max).unwrap_or(i32::MAX);
         let newest = |from, to, inverse| {
             let (&day, &rate) = self.by_pair.get(&(from, to))?.range(day.plus(-age)..=day).next_back()?;
@@ -95,7 +107,8 @@ impl Rate {
     pub fn convert(self, amount: Decimal, exponent: u8) -> Option<Decimal> {
         let (numerator, denominator) = if self.inverse {
             // amount ÷ rate
-            let numerator = amount.units.checked_mul(pow10(self.rate.exponent))?.checked_mul(pow10(exponent))?;
+            let numerator =
+                amount.units.checked_mul(pow10(self.rate.exponent))?.checked_mul(pow10(exponent))?;
             (numerator, self.rate.units.checked_mul(pow10(amount.exponent))?)
         } else {
             let numerator = amount.units.checked_mul(self.rate.units)?.checked_mul(pow10(exponent))?;
@@ -116,7 +129,10 @@ mod tests {
     use super::*;
 
     fn table() -> Rates {
-        Rates::parse("date,from,to,rate\n2025-01-03,USD,EUR,0.97\n2025-01-06,USD,EUR,0.96\n2025-01-03,EUR,JPY,163.5\n").unwrap()
+        Rates::parse(
+            "date,from,to,rate\n2025-01-03,USD,EUR,0.97\n2025-01-06,USD,EUR,0.96\n2025-01-03,EUR,JPY,163.5\n",
+        )
+        .unwrap()
     }
 
     fn find(from: &str, to: &str, day: &str) -> Option<Rate> {
@@ -138,14 +154,21 @@ mod tests {
         assert!(rate.inverse);
         assert_eq!(rate.convert("16350".parse().unwrap(), 2).unwrap().to_string(), "100.00");
         let direct = find("EUR", "JPY", "2025-01-03").unwrap();
-        assert_eq!(direct.convert("1.00".parse().unwrap(), 0).unwrap().to_string(), "164", "163.5 rounds half to even");
+        assert_eq!(
+            direct.convert("1.00".parse().unwrap(), 0).unwrap().to_string(),
+            "164",
+            "163.5 rounds half to even"
+        );
         assert_eq!(direct.convert("0.001".parse().unwrap(), 0).unwrap().to_string(), "0");
     }
 
     #[test]
     fn a_line_that_cannot_be_read_is_named() {
         let error = |text: &str| Rates::parse(text).unwrap_err().to_string();
-        assert_eq!(error("date,from,to,rate\n2025-01-03,USD,EUR\n"), "line 2: expected four columns: date, from, to, rate");
+        assert_eq!(
+            error("date,from,to,rate\n2025-01-03,USD,EUR\n"),
+            "line 2: expected four columns: date, from, to, rate"
+        );
         assert!(error("2025-01-03,USD,EUR,0").contains("above zero"));
         assert!(error("2025-01-03,USX,EUR,1").contains("ISO 4217"));
     }

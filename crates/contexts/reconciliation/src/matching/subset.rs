@@ -48,11 +48,21 @@ pub fn search(whole: i128, parts: &[Part], tolerance: i128, bounds: Bounds) -> F
     let mut order: Vec<(i128, u32, usize)> = parts
         .iter()
         .enumerate()
-        .filter(|(_, part)| part.amount.signum() == sign && part.amount.abs() <= target.saturating_add(tolerance))
+        .filter(|(_, part)| {
+            part.amount.signum() == sign && part.amount.abs() <= target.saturating_add(tolerance)
+        })
         .map(|(index, part)| (part.amount.abs(), part.class, index))
         .collect();
     order.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-    let mut hunt = Hunt { target, tolerance, bounds, order: &order, nodes: 0, exact: Solutions::default(), near: Solutions::default() };
+    let mut hunt = Hunt {
+        target,
+        tolerance,
+        bounds,
+        order: &order,
+        nodes: 0,
+        exact: Solutions::default(),
+        near: Solutions::default(),
+    };
     let mut complete = hunt.depth_first();
     if !complete && order.len() <= 40 {
         hunt = Hunt { nodes: 0, exact: Solutions::default(), near: Solutions::default(), ..hunt };
@@ -96,13 +106,21 @@ impl Hunt<'_> {
     /// Notes a solution given by places in `order`; `false` when enough is known to stop.
     fn note(&mut self, places: &[usize], sum: i128) -> bool {
         let classes = |indices: &[usize]| {
-            let mut classes: Vec<u32> = self.order.iter().filter(|(.., index)| indices.contains(index)).map(|&(_, class, _)| class).collect();
+            let mut classes: Vec<u32> = self
+                .order
+                .iter()
+                .filter(|(.., index)| indices.contains(index))
+                .map(|&(_, class, _)| class)
+                .collect();
             classes.sort_unstable();
             classes
         };
-        let mut indices: Vec<usize> = places.iter().filter_map(|&place| self.order.get(place)).map(|&(.., index)| index).collect();
+        let mut indices: Vec<usize> =
+            places.iter().filter_map(|&place| self.order.get(place)).map(|&(.., index)| index).collect();
         indices.sort_unstable();
-        let same = |known: &Option<Vec<usize>>| known.as_ref().is_some_and(|known| classes(known) == classes(&indices));
+        let same = |known: &Option<Vec<usize>>| {
+            known.as_ref().is_some_and(|known| classes(known) == classes(&indices))
+        };
         let exact = sum == self.target;
         let seen = if exact { &self.exact } else { &self.near };
         if same(&seen.first) || same(&seen.second) {
@@ -165,8 +183,12 @@ impl Hunt<'_> {
     fn meet_in_the_middle(&mut self) -> bool {
         let (front, back) = self.order.split_at(self.order.len() / 2);
         let offset = front.len();
-        let Some(left) = sums(front, 0, self.bounds.parts_max, self.target + self.tolerance) else { return false };
-        let Some(mut right) = sums(back, offset, self.bounds.parts_max, self.target + self.tolerance) else { return false };
+        let Some(left) = sums(front, 0, self.bounds.parts_max, self.target + self.tolerance) else {
+            return false;
+        };
+        let Some(mut right) = sums(back, offset, self.bounds.parts_max, self.target + self.tolerance) else {
+            return false;
+        };
         right.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
         for (sum, places) in &left {
             let low = self.target - self.tolerance - sum;
@@ -177,7 +199,8 @@ impl Hunt<'_> {
                 }
                 let count = places.len() + more.len();
                 if (2..=self.bounds.parts_max).contains(&count) {
-                    let all: Vec<usize> = places.iter().chain(more).map(|&place| usize::from(place)).collect();
+                    let all: Vec<usize> =
+                        places.iter().chain(more).map(|&place| usize::from(place)).collect();
                     if !self.note(&all, sum + other) {
                         return true;
                     }
@@ -228,7 +251,12 @@ impl Hunt<'_> {
 }
 
 /// All sums of at most `parts_max` of these parts, with their places; `None` when there are too many to list.
-fn sums(parts: &[(i128, u32, usize)], offset: usize, parts_max: usize, most: i128) -> Option<Vec<(i128, Vec<u8>)>> {
+fn sums(
+    parts: &[(i128, u32, usize)],
+    offset: usize,
+    parts_max: usize,
+    most: i128,
+) -> Option<Vec<(i128, Vec<u8>)>> {
     const LISTED_MAX: usize = 300_000;
     let mut listed: Vec<(i128, Vec<u8>)> = vec![(0, Vec::new())];
     for (place, &(amount, ..)) in parts.iter().enumerate() {
@@ -274,7 +302,8 @@ mod tests {
     #[test]
     fn two_subsets_are_several_unless_they_differ_by_twins_only() {
         assert_eq!(found(100, &[60, 40, 70, 30], 0), Found::Several(vec![2, 3], vec![0, 1]));
-        let twins = [Part { amount: 60, class: 0 }, Part { amount: 40, class: 1 }, Part { amount: 40, class: 1 }];
+        let twins =
+            [Part { amount: 60, class: 0 }, Part { amount: 40, class: 1 }, Part { amount: 40, class: 1 }];
         assert_eq!(search(100, &twins, 0, BOUNDS), Found::One(vec![0, 1]));
     }
 
@@ -297,18 +326,27 @@ mod tests {
         for whole in (3_000..6_000).step_by(97) {
             let depth_first = search(whole, &all, 0, Bounds { parts_max: 4, nodes_max: 10_000_000 });
             let order: Vec<(i128, u32, usize)> = {
-                let mut order: Vec<_> = all.iter().enumerate().map(|(index, part)| (part.amount, part.class, index)).collect();
+                let mut order: Vec<_> =
+                    all.iter().enumerate().map(|(index, part)| (part.amount, part.class, index)).collect();
                 order.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
                 order
             };
             for middle in [true, false] {
                 let mut hunt = Hunt {
-                    target: whole, tolerance: 0, bounds: Bounds { parts_max: 4, nodes_max: 10_000_000 }, order: &order, nodes: 0,
-                    exact: Solutions::default(), near: Solutions::default(),
+                    target: whole,
+                    tolerance: 0,
+                    bounds: Bounds { parts_max: 4, nodes_max: 10_000_000 },
+                    order: &order,
+                    nodes: 0,
+                    exact: Solutions::default(),
+                    near: Solutions::default(),
                 };
                 assert!(if middle { hunt.meet_in_the_middle() } else { hunt.dynamic() });
                 match &depth_first {
-                    Found::One(only) => assert_eq!((hunt.exact.first.as_ref(), hunt.exact.second.as_ref()), (Some(only), None)),
+                    Found::One(only) => assert_eq!(
+                        (hunt.exact.first.as_ref(), hunt.exact.second.as_ref()),
+                        (Some(only), None)
+                    ),
                     Found::Several(..) => assert!(hunt.exact.second.is_some()),
                     _ => assert_eq!(hunt.exact.first, None),
                 }

@@ -44,7 +44,11 @@ pub struct DateError;
 /// # Errors
 /// [`DateError`].
 #[inline]
-pub fn parse(cell: &str, format: DateFormat, zone: Option<&jiff::tz::TimeZone>) -> Result<Option<ReadDay>, DateError> {
+pub fn parse(
+    cell: &str,
+    format: DateFormat,
+    zone: Option<&jiff::tz::TimeZone>,
+) -> Result<Option<ReadDay>, DateError> {
     if format == DateFormat::YearMonthDay
         && let &[y3, y2, y1, y0, b'-', m1, m0, b'-', d1, d0] = cell.as_bytes()
     {
@@ -55,7 +59,11 @@ pub fn parse(cell: &str, format: DateFormat, zone: Option<&jiff::tz::TimeZone>) 
         return Ok(None);
     }
     if format == DateFormat::UnixSeconds {
-        let seconds = text.split('.').next().unwrap_or("").parse().map_err(|_| DateError)?;
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        if whole.len() < 8 || !whole.bytes().chain(decimals.bytes()).all(|byte| byte.is_ascii_digit()) {
+            return Err(DateError);
+        }
+        let seconds = whole.parse().map_err(|_| DateError)?;
         let instant = jiff::Timestamp::from_second(seconds).map_err(|_| DateError)?;
         return cut(instant, zone.unwrap_or(&jiff::tz::TimeZone::UTC)).map(Some);
     }
@@ -70,7 +78,10 @@ pub fn parse(cell: &str, format: DateFormat, zone: Option<&jiff::tz::TimeZone>) 
 #[inline]
 fn iso(year: [u8; 4], month: [u8; 2], day: [u8; 2]) -> Result<ReadDay, DateError> {
     let number = |digits: &[u8]| {
-        digits.iter().try_fold(0u16, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u16::from(byte - b'0'))).ok_or(DateError)
+        digits
+            .iter()
+            .try_fold(0u16, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u16::from(byte - b'0')))
+            .ok_or(DateError)
     };
     civil(i32::from(number(&year)?), number(&month)?, number(&day)?)
 }
@@ -92,7 +103,9 @@ fn cut(instant: jiff::Timestamp, zone: &jiff::tz::TimeZone) -> Result<ReadDay, D
     let date = instant.to_zoned(zone.clone()).date();
     let month = u8::try_from(date.month()).map_err(|_| DateError)?;
     let day = u8::try_from(date.day()).map_err(|_| DateError)?;
-    Day::from_civil(i32::from(date.year()), month, day).map(|day| ReadDay { day, clamped: false }).ok_or(DateError)
+    Day::from_civil(i32::from(date.year()), month, day)
+        .map(|day| ReadDay { day, clamped: false })
+        .ok_or(DateError)
 }
 
 /// An instant with an offset, RFC 3339 or with a blank in place of the `T`; `None` for a date or a local time.
@@ -119,14 +132,20 @@ fn numeric(text: &str, format: DateFormat) -> Result<ReadDay, DateError> {
     }
     let parts: Vec<&str> = date.split(['-', '/', '.']).filter(|part| !part.is_empty()).collect();
     let number = |part: &str| {
-        (part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse::<u16>().ok()).flatten().ok_or(DateError)
+        (part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| part.parse::<u16>().ok())
+            .flatten()
+            .ok_or(DateError)
     };
-    let year = |part: &str| number(part).map(|year| if part.len() <= 2 { full_year(year) } else { i32::from(year) });
+    let year =
+        |part: &str| number(part).map(|year| if part.len() <= 2 { full_year(year) } else { i32::from(year) });
     match (parts.as_slice(), format) {
         (&[a, b, c], _) if a.len() == 4 => civil(year(a)?, number(b)?, number(c)?),
         (&[a, b, c], DateFormat::DayMonthYear) => civil(year(c)?, number(b)?, number(a)?),
         (&[a, b, c], DateFormat::MonthDayYear) => civil(year(c)?, number(a)?, number(b)?),
-        (&[a, b, c], DateFormat::YearMonthDay | DateFormat::ShortYearMonthDay) => civil(year(a)?, number(b)?, number(c)?),
+        (&[a, b, c], DateFormat::YearMonthDay | DateFormat::ShortYearMonthDay) => {
+            civil(year(a)?, number(b)?, number(c)?)
+        }
         (&[digits], _) => compact(digits, format),
         _ => Err(DateError),
     }
@@ -136,23 +155,31 @@ fn compact(digits: &str, format: DateFormat) -> Result<ReadDay, DateError> {
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(DateError);
     }
-    let number = |range: std::ops::Range<usize>| digits.get(range).and_then(|part| part.parse::<u16>().ok()).ok_or(DateError);
+    let number = |range: std::ops::Range<usize>| {
+        digits.get(range).and_then(|part| part.parse::<u16>().ok()).ok_or(DateError)
+    };
     match (digits.len(), format) {
-        (6, DateFormat::ShortYearMonthDay | DateFormat::YearMonthDay) => civil(full_year(number(0..2)?), number(2..4)?, number(4..6)?),
+        (6, DateFormat::ShortYearMonthDay | DateFormat::YearMonthDay) => {
+            civil(full_year(number(0..2)?), number(2..4)?, number(4..6)?)
+        }
         (6, DateFormat::DayMonthYear) => civil(full_year(number(4..6)?), number(2..4)?, number(0..2)?),
         (6, DateFormat::MonthDayYear) => civil(full_year(number(4..6)?), number(0..2)?, number(2..4)?),
         (8, DateFormat::DayMonthYear) => civil(i32::from(number(4..8)?), number(2..4)?, number(0..2)?),
         (8, DateFormat::MonthDayYear) => civil(i32::from(number(4..8)?), number(0..2)?, number(2..4)?),
         // Eight digits or more: a date of OFX, with a time behind it.
-        (8.., DateFormat::YearMonthDay | DateFormat::ShortYearMonthDay | DateFormat::UnixSeconds) => civil(i32::from(number(0..4)?), number(4..6)?, number(6..8)?),
+        (8.., DateFormat::YearMonthDay | DateFormat::ShortYearMonthDay | DateFormat::UnixSeconds) => {
+            civil(i32::from(number(0..4)?), number(4..6)?, number(6..8)?)
+        }
         _ => Err(DateError),
     }
 }
 
 /// `31 Jan 2025`, `Jan 31, 2025`, `31-Jan-25`.
 fn with_month_name(text: &str) -> Option<ReadDay> {
-    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-    let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).take(3).collect();
+    const MONTHS: [&str; 12] =
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let words: Vec<&str> =
+        text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).take(3).collect();
     let month_of = |word: &str| {
         let word = word.to_ascii_lowercase();
         (word.len() >= 3).then(|| MONTHS.iter().position(|month| word.starts_with(month))).flatten()
@@ -173,7 +200,9 @@ fn with_month_name(text: &str) -> Option<ReadDay> {
 /// # Errors
 /// [`DateError`] unless the text is four digits `MMDD` of a date.
 pub fn month_day_near(text: &str, near: Day) -> Result<ReadDay, DateError> {
-    let number = |range: std::ops::Range<usize>| text.get(range).and_then(|part| part.parse::<u16>().ok()).ok_or(DateError);
+    let number = |range: std::ops::Range<usize>| {
+        text.get(range).and_then(|part| part.parse::<u16>().ok()).ok_or(DateError)
+    };
     if text.len() != 4 {
         return Err(DateError);
     }
@@ -225,7 +254,13 @@ pub fn infer(cells: &[&str]) -> Option<Inferred> {
     let &(best, format) = scores.iter().rev().max_by_key(|(score, _)| *score)?;
     let rival = scores
         .iter()
-        .filter(|(_, other)| matches!((format, *other), (DateFormat::DayMonthYear, DateFormat::MonthDayYear) | (DateFormat::MonthDayYear, DateFormat::DayMonthYear)))
+        .filter(|(_, other)| {
+            matches!(
+                (format, *other),
+                (DateFormat::DayMonthYear, DateFormat::MonthDayYear)
+                    | (DateFormat::MonthDayYear, DateFormat::DayMonthYear)
+            )
+        })
         .any(|&((read, _), other)| read == best.0 && differs(&filled, format, other));
     (best.0 * 2 > filled.len()).then_some(Inferred { format, proven: !rival })
 }
@@ -278,19 +313,30 @@ mod tests {
     #[test]
     fn an_instant_is_cut_in_the_zone_of_the_account_and_a_date_is_not() {
         let auckland = jiff::tz::TimeZone::get("Pacific/Auckland").unwrap();
-        let in_zone = |cell: &str| parse(cell, DateFormat::YearMonthDay, Some(&auckland)).unwrap().unwrap().day.to_string();
+        let in_zone = |cell: &str| {
+            parse(cell, DateFormat::YearMonthDay, Some(&auckland)).unwrap().unwrap().day.to_string()
+        };
         assert_eq!(in_zone("2025-03-30T13:30:00Z"), "2025-03-31");
         assert_eq!(in_zone("2025-03-30"), "2025-03-30");
         // The night in which Berlin loses an hour.
         let berlin = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
-        let day = |cell: &str| parse(cell, DateFormat::YearMonthDay, Some(&berlin)).unwrap().unwrap().day.to_string();
-        assert_eq!((day("2025-03-29T22:59:59Z"), day("2025-03-29T23:00:00Z")), ("2025-03-29".into(), "2025-03-30".into()));
-        assert_eq!((day("2025-03-30T21:59:59Z"), day("2025-03-30T22:00:00Z")), ("2025-03-30".into(), "2025-03-31".into()));
+        let day = |cell: &str| {
+            parse(cell, DateFormat::YearMonthDay, Some(&berlin)).unwrap().unwrap().day.to_string()
+        };
+        assert_eq!(
+            (day("2025-03-29T22:59:59Z"), day("2025-03-29T23:00:00Z")),
+            ("2025-03-29".into(), "2025-03-30".into())
+        );
+        assert_eq!(
+            (day("2025-03-30T21:59:59Z"), day("2025-03-30T22:00:00Z")),
+            ("2025-03-30".into(), "2025-03-31".into())
+        );
     }
 
     #[test]
     fn an_entry_date_takes_the_year_nearest_the_value_date() {
-        let near = |text: &str, value: &str| month_day_near(text, value.parse().unwrap()).unwrap().day.to_string();
+        let near =
+            |text: &str, value: &str| month_day_near(text, value.parse().unwrap()).unwrap().day.to_string();
         assert_eq!(near("1231", "2025-01-02"), "2024-12-31");
         assert_eq!(near("0102", "2024-12-31"), "2025-01-02");
         assert_eq!(near("0229", "2024-03-01"), "2024-02-29");
@@ -302,7 +348,12 @@ mod tests {
         let inferred = |cells: &[&str]| infer(cells).map(|inferred| (inferred.format, inferred.proven));
         assert_eq!(inferred(&["31/01/2025", "01/02/2025"]), Some((DateFormat::DayMonthYear, true)));
         assert_eq!(inferred(&["01/31/2025", "02/01/2025"]), Some((DateFormat::MonthDayYear, true)));
-        assert_eq!(inferred(&["01/02/2025", "01/03/2025"]), Some((DateFormat::MonthDayYear, false)), "January is the shorter span");
+        assert_eq!(
+            inferred(&["01/02/2025", "01/03/2025"]),
+            Some((DateFormat::MonthDayYear, false)),
+            "January is the shorter span"
+        );
+        assert_eq!(inferred(&["31.01.2025", "01.02.2025"]), Some((DateFormat::DayMonthYear, true)));
         assert_eq!(inferred(&["2025-01-01"]), Some((DateFormat::YearMonthDay, true)));
         assert_eq!(inferred(&["hello", "world"]), None);
     }

@@ -62,7 +62,10 @@ impl Hasher {
     /// Adds an amount by value: 1.5 and 1.50 are the same.
     pub fn amount(&mut self, amount: Decimal, currency: Currency) -> &mut Self {
         let amount = amount.trimmed(0);
-        self.0.update(&amount.units.to_le_bytes()).update(&[amount.exponent]).update(&currency.packed().to_le_bytes());
+        self.0
+            .update(&amount.units.to_le_bytes())
+            .update(&[amount.exponent])
+            .update(&currency.packed().to_le_bytes());
         self
     }
 

@@ -49,7 +49,10 @@ impl Direction {
             (&["RC", "CREDIT REVERSAL"], Self::ReversedCredit),
             (&["RD", "DEBIT REVERSAL"], Self::ReversedDebit),
         ];
-        known.into_iter().find(|(names, _)| names.iter().any(|name| name.eq_ignore_ascii_case(mark))).map(|(_, found)| found)
+        known
+            .into_iter()
+            .find(|(names, _)| names.iter().any(|name| name.eq_ignore_ascii_case(mark)))
+            .map(|(_, found)| found)
     }
 }
 
@@ -128,9 +131,12 @@ fn parse_decorated(cell: &str, format: NumberFormat) -> Result<Option<Decimal>, 
 
 /// Removes a currency sign or a code of three letters at either end.
 fn trim_currency(text: &str) -> &str {
-    let sign = |c: char| matches!(c, '$' | '€' | '£' | '¥' | '₹' | '₣' | '₩' | '₽' | '₺') || c.is_whitespace();
+    let sign =
+        |c: char| matches!(c, '$' | '€' | '£' | '¥' | '₹' | '₣' | '₩' | '₽' | '₺') || c.is_whitespace();
     let text = text.trim_matches(sign);
-    let code = |part: Option<&str>| part.is_some_and(|part| stoa_kernel::currency::Currency::from_bytes(part.as_bytes()).is_some());
+    let code = |part: Option<&str>| {
+        part.is_some_and(|part| stoa_kernel::currency::Currency::from_bytes(part.as_bytes()).is_some())
+    };
     if code(text.get(..3)) {
         return text.get(3..).unwrap_or("").trim_matches(sign);
     }
@@ -162,7 +168,9 @@ fn digits(text: &str, format: NumberFormat) -> Result<DecimalBuilder, ParseDecim
                 (since_group, after_point) = (None, true);
                 builder.point()?;
             }
-            _ if !after_point && (c == group || matches!(c, ' ' | '\'' | '’' | '\u{a0}' | '\u{202f}' | '_')) => {
+            _ if !after_point
+                && (c == group || matches!(c, ' ' | '\'' | '’' | '\u{a0}' | '\u{202f}' | '_')) =>
+            {
                 if since_group.is_some_and(|count| !(2..=3).contains(&count)) {
                     return Err(ParseDecimalError::Malformed);
                 }
@@ -230,7 +238,19 @@ mod tests {
 
     #[test]
     fn every_way_to_write_a_sign_is_read() {
-        for cell in ["-1.00", "(1.00)", "1.00-", "1.00 DR", "1.00D", "−1.00", "-$1.00", "$-1.00", "-1.00 EUR", "EUR -1.00", "($1.00)"] {
+        for cell in [
+            "-1.00",
+            "(1.00)",
+            "1.00-",
+            "1.00 DR",
+            "1.00D",
+            "−1.00",
+            "-$1.00",
+            "$-1.00",
+            "-1.00 EUR",
+            "EUR -1.00",
+            "($1.00)",
+        ] {
             assert_eq!(point(cell), Ok(Some(Decimal::new(-100, 2))), "{cell}");
         }
         for cell in ["1.00", "+1.00", "1.00 CR", "1.00C", " 1.00 ", "€1.00", "1.00+", "(-1.00)"] {

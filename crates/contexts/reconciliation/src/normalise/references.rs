@@ -39,13 +39,20 @@ impl Extractor {
     pub fn compile(spec: &ExtractorSpec) -> Result<Self, String> {
         let (pattern, checked) = match spec.pattern.as_str() {
             "iso11649" => (r"(?i)\b(?<ref>RF[0-9]{2}(?: ?[0-9A-Z]{1,4}){1,6})", true),
-            "uuid" => (r"(?i)\b(?<ref>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b", false),
+            "uuid" => {
+                (r"(?i)\b(?<ref>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b", false)
+            }
             "digits" => (r"(?<ref>[0-9]{4,})", false),
             pattern => (pattern, false),
         };
-        let regex = regex::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(|error| format!("the pattern is not a regular expression: {error}"))?;
+        let regex = regex::RegexBuilder::new(pattern)
+            .size_limit(1 << 20)
+            .build()
+            .map_err(|error| format!("the pattern is not a regular expression: {error}"))?;
         if !regex.capture_names().flatten().any(|name| name == "ref") {
-            return Err("the pattern has no group named `ref`; write (?<ref>…) around the reference".to_owned());
+            return Err(
+                "the pattern has no group named `ref`; write (?<ref>…) around the reference".to_owned()
+            );
         }
         Ok(Self { field: spec.field, regex, checked })
     }
@@ -63,8 +70,12 @@ impl Extractor {
 /// Whether a text is a creditor reference of ISO 11649: `RF`, two check digits, up to 21 characters, remainder 1 modulo 97.
 #[must_use]
 pub fn is_iso11649(text: &str) -> bool {
-    let compact: Vec<u8> = text.bytes().filter(|byte| *byte != b' ').map(|byte| byte.to_ascii_uppercase()).collect();
-    if !(5..=25).contains(&compact.len()) || !compact.starts_with(b"RF") || !compact.iter().all(u8::is_ascii_alphanumeric) {
+    let compact: Vec<u8> =
+        text.bytes().filter(|byte| *byte != b' ').map(|byte| byte.to_ascii_uppercase()).collect();
+    if !(5..=25).contains(&compact.len())
+        || !compact.starts_with(b"RF")
+        || !compact.iter().all(u8::is_ascii_alphanumeric)
+    {
         return false;
     }
     let (head, tail) = compact.split_at(4);

@@ -34,7 +34,8 @@ impl<'w> Lines<'w> {
     fn text(&mut self, cell: &str) {
         self.separate();
         let bytes = cell.as_bytes();
-        let defuse = matches!(bytes.first(), Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r')) && cell.parse::<Decimal>().is_err();
+        let defuse = matches!(bytes.first(), Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r'))
+            && cell.parse::<Decimal>().is_err();
         let quote = defuse || bytes.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'));
         if !quote {
             self.buffer.extend_from_slice(bytes);
@@ -128,12 +129,17 @@ pub fn write_links(out: &mut dyn Write, outcome: &Outcome, sides: [&Side; 2]) ->
         };
         match standing {
             Standing::Pair(partner, pass) => {
-                let status = if outcome.is_confirmed(pass) { LinkStatus::Matched } else { LinkStatus::Suggested };
+                let status =
+                    if outcome.is_confirmed(pass) { LinkStatus::Matched } else { LinkStatus::Suggested };
                 line(&mut lines, Link { left: record, right: partner, status }, &mut left_id)?;
             }
             Standing::Group(number) => {
                 if let Some(group) = outcome.groups.get(number as usize) {
-                    let status = if outcome.is_confirmed(group.pass) { LinkStatus::Group } else { LinkStatus::Suggested };
+                    let status = if outcome.is_confirmed(group.pass) {
+                        LinkStatus::Group
+                    } else {
+                        LinkStatus::Suggested
+                    };
                     for &partner in &group.right {
                         line(&mut lines, Link { left: record, right: partner, status }, &mut left_id)?;
                     }
@@ -156,12 +162,17 @@ pub fn write_matches(out: &mut dyn Write, outcome: &Outcome, sides: [&Side; 2]) 
     let [left, right] = sides;
     let header = "match,pass,kind,outcome,left_ids,right_ids,left_amount,right_amount,currency,residual,treatment,days";
     let mut lines = Lines::new(out, header)?;
-    let mut writer = Matches { outcome, sides, left: left.cursor(), right: right.cursor(), ids: String::new(), number: 0 };
+    let mut writer =
+        Matches { outcome, sides, left: left.cursor(), right: right.cursor(), ids: String::new(), number: 0 };
     for (record, &standing) in (0..).zip(&outcome.left) {
         match standing {
-            Standing::Pair(partner, pass) => writer.line(&mut lines, pass, Kind::OneToOne, &[record], &[partner])?,
+            Standing::Pair(partner, pass) => {
+                writer.line(&mut lines, pass, Kind::OneToOne, &[record], &[partner])?
+            }
             Standing::Group(number) => {
-                if let Some(group) = outcome.groups.get(number as usize).filter(|group| group.left.first() == Some(&record)) {
+                if let Some(group) =
+                    outcome.groups.get(number as usize).filter(|group| group.left.first() == Some(&record))
+                {
                     writer.group(&mut lines, group)?;
                 }
             }
@@ -188,7 +199,14 @@ impl Matches<'_> {
         self.line(lines, group.pass, group.kind, &group.left, &group.right)
     }
 
-    fn line(&mut self, lines: &mut Lines<'_>, pass: u8, kind: Kind, left: &[RecordNo], right: &[RecordNo]) -> io::Result<()> {
+    fn line(
+        &mut self,
+        lines: &mut Lines<'_>,
+        pass: u8,
+        kind: Kind,
+        left: &[RecordNo],
+        right: &[RecordNo],
+    ) -> io::Result<()> {
         let [l, r] = self.sides;
         self.number += 1;
         let name = self.outcome.passes.get(usize::from(pass)).map_or("", |(name, _)| name.as_str());
@@ -219,7 +237,8 @@ impl Matches<'_> {
                 None => lines.plain(""),
             }
         }
-        let currency = |side: &Side, records: &[RecordNo]| records.first().map(|&record| side.currency(record));
+        let currency =
+            |side: &Side, records: &[RecordNo]| records.first().map(|&record| side.currency(record));
         let (lc, rc) = (currency(l, left), currency(r, right));
         let converted = matches!((lc, rc), (Some(a), Some(b)) if a != b);
         let letters = lc.or(rc).map_or([b'X'; 3], stoa_kernel::currency::Currency::letters);
@@ -232,8 +251,14 @@ impl Matches<'_> {
         lines.plain(match (converted, residual) {
             (true, _) => "fx",
             (false, Some(residual)) if residual.units != 0 => {
-                let has_fee = |profiles: &[crate::profile::Profile]| profiles.iter().any(|profile| profile.mapping.column(Field::Fee).is_some());
-                if residual.abs() > Decimal::new(1, 0) && (has_fee(l.profiles()) || has_fee(r.profiles())) { "fee" } else { "tolerance" }
+                let has_fee = |profiles: &[crate::profile::Profile]| {
+                    profiles.iter().any(|profile| profile.mapping.column(Field::Fee).is_some())
+                };
+                if residual.abs() > Decimal::new(1, 0) && (has_fee(l.profiles()) || has_fee(r.profiles())) {
+                    "fee"
+                } else {
+                    "tolerance"
+                }
             }
             _ => "none",
         });
@@ -251,8 +276,13 @@ impl Matches<'_> {
 /// Of the writer or the scratch storage.
 pub fn write_exceptions(out: &mut dyn Write, outcome: &Outcome, sides: [&Side; 2]) -> io::Result<()> {
     let [left, right] = sides;
-    let mut lines = Lines::new(out, "side,id,reason,date,amount,currency,references,counterparty,text,pass,candidates,detail")?;
-    for (name, own, other, standings) in [(SideName::Left, left, right, &outcome.left), (SideName::Right, right, left, &outcome.right)] {
+    let mut lines = Lines::new(
+        out,
+        "side,id,reason,date,amount,currency,references,counterparty,text,pass,candidates,detail",
+    )?;
+    for (name, own, other, standings) in
+        [(SideName::Left, left, right, &outcome.left), (SideName::Right, right, left, &outcome.right)]
+    {
         let (mut cursor, mut candidates) = (own.cursor(), other.cursor());
         let mut id = String::new();
         for (record, _) in (0..).zip(standings).filter(|(_, standing)| **standing == Standing::Open) {
@@ -271,10 +301,16 @@ pub fn write_exceptions(out: &mut dyn Write, outcome: &Outcome, sides: [&Side; 2
             lines.text(&references.join(" "));
             lines.text(profile.cell(row, Field::Counterparty).trim());
             lines.text(&profile.joined(row, Field::Text));
-            let pass = diagnosis.and_then(|diagnosis| diagnosis.pass).and_then(|pass| outcome.passes.get(usize::from(pass)));
+            let pass = diagnosis
+                .and_then(|diagnosis| diagnosis.pass)
+                .and_then(|pass| outcome.passes.get(usize::from(pass)));
             lines.text(pass.map_or("", |(name, _)| name));
             let mut ids = String::new();
-            for &candidate in diagnosis.map_or(&[][..], |diagnosis| &diagnosis.candidates).iter().take(stoa_kernel::limits::CANDIDATES_SHOWN) {
+            for &candidate in diagnosis
+                .map_or(&[][..], |diagnosis| &diagnosis.candidates)
+                .iter()
+                .take(stoa_kernel::limits::CANDIDATES_SHOWN)
+            {
                 if !ids.is_empty() {
                     ids.push_str(" | ");
                 }
@@ -331,7 +367,9 @@ mod tests {
 
     #[test]
     fn amounts_are_written_as_they_are_displayed() {
-        for (units, exponent) in [(0, 0), (0, 2), (5, 2), (-5, 3), (123_456, 2), (-100, 0), (10i128.pow(24), 2)] {
+        for (units, exponent) in
+            [(0, 0), (0, 2), (5, 2), (-5, 3), (123_456, 2), (-100, 0), (10i128.pow(24), 2)]
+        {
             let amount = Decimal::new(units, exponent);
             assert_eq!(line(|lines| lines.amount(amount)), format!("{amount}\n"));
         }

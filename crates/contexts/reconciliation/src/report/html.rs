@@ -81,7 +81,12 @@ pub fn write_html(
         escape(rules_yaml)
     );
     if let Some(hash) = &summary.decisions_hash {
-        let _ = write!(page, "<p class=sub>Decisions {} · rules {}</p>", escape(hash), escape(&summary.rules_hash));
+        let _ = write!(
+            page,
+            "<p class=sub>Decisions {} · rules {}</p>",
+            escape(hash),
+            escape(&summary.rules_hash)
+        );
     }
     page.push_str("</body></html>\n");
     out.write_all(page.as_bytes())?;
@@ -89,9 +94,18 @@ pub fn write_html(
 }
 
 fn head(page: &mut String, summary: &Summary) {
-    let verdict = if summary.clean { "<span class=good>clean</span>" } else { "<span class=warn>with exceptions</span>" };
+    let verdict = if summary.clean {
+        "<span class=good>clean</span>"
+    } else {
+        "<span class=warn>with exceptions</span>"
+    };
     let names = |side: SideName| {
-        let names: Vec<String> = summary.files.iter().filter(|file| file.side == side).map(|file| escape(&file.facts.name)).collect();
+        let names: Vec<String> = summary
+            .files
+            .iter()
+            .filter(|file| file.side == side)
+            .map(|file| escape(&file.facts.name))
+            .collect();
         names.join(" + ")
     };
     let _ = write!(
@@ -116,8 +130,16 @@ fn cards(page: &mut String, summary: &Summary) {
             grouped(&side.matched.to_string()),
             grouped(&side.records.to_string()),
             grouped(&side.open.to_string()),
-            if side.suggested > 0 { format!(", {} suggested", grouped(&side.suggested.to_string())) } else { String::new() },
-            if side.rejected > 0 { format!(" · <span class=bad>{} rows rejected</span>", grouped(&side.rejected.to_string())) } else { String::new() },
+            if side.suggested > 0 {
+                format!(", {} suggested", grouped(&side.suggested.to_string()))
+            } else {
+                String::new()
+            },
+            if side.rejected > 0 {
+                format!(" · <span class=bad>{} rows rejected</span>", grouped(&side.rejected.to_string()))
+            } else {
+                String::new()
+            },
         );
     }
     page.push_str("</div>");
@@ -127,7 +149,11 @@ fn cards(page: &mut String, summary: &Summary) {
 fn bars(page: &mut String, title: &str, rows: &[(String, u64, &str)]) {
     let most = rows.iter().map(|(_, count, _)| *count).max().unwrap_or(0).max(1);
     let height = rows.len() * 26 + 4;
-    let _ = write!(page, "<figure style=\"margin:0\"><svg viewBox=\"0 0 640 {height}\" width=\"100%\" role=img aria-label=\"{}\">", escape(title));
+    let _ = write!(
+        page,
+        "<figure style=\"margin:0\"><svg viewBox=\"0 0 640 {height}\" width=\"100%\" role=img aria-label=\"{}\">",
+        escape(title)
+    );
     for (index, (label, count, colour)) in rows.iter().enumerate() {
         let y = index * 26 + 4;
         let width = (count * 300 / most).max(u64::from(*count > 0) * 2);
@@ -158,11 +184,16 @@ fn charts(page: &mut String, summary: &Summary) {
     bars(page, "Records by outcome", &rows);
     if !summary.exceptions.is_empty() {
         page.push_str("<h2>Exceptions by reason</h2>");
-        let rows: Vec<_> = summary.exceptions.iter().map(|(reason, count)| ((*reason).replace('_', " "), *count, "warn")).collect();
+        let rows: Vec<_> = summary
+            .exceptions
+            .iter()
+            .map(|(reason, count)| ((*reason).replace('_', " "), *count, "warn"))
+            .collect();
         bars(page, "Exceptions by reason", &rows);
     }
     for bounded in &summary.bounded {
-        let _ = write!(page, "<p class=warn>Pass “{}”: {}</p>", escape(&bounded.pass), escape(&bounded.message));
+        let _ =
+            write!(page, "<p class=warn>Pass “{}”: {}</p>", escape(&bounded.pass), escape(&bounded.message));
     }
 }
 
@@ -207,7 +238,12 @@ fn passes(page: &mut String, summary: &Summary) {
 }
 
 /// The cells that describe a record: id, place, date, amount, references, who, what.
-fn record_cells(page: &mut String, side: &Side, cursor: &mut crate::side::Cursor<'_>, record: RecordNo) -> io::Result<()> {
+fn record_cells(
+    page: &mut String,
+    side: &Side,
+    cursor: &mut crate::side::Cursor<'_>,
+    record: RecordNo,
+) -> io::Result<()> {
     let id = cursor.id(record)?;
     let (row, profile) = cursor.row(record)?;
     let mut references = Vec::new();
@@ -227,7 +263,8 @@ fn record_cells(page: &mut String, side: &Side, cursor: &mut crate::side::Cursor
     Ok(())
 }
 
-const RECORD_HEAD: &str = "<th>id<th class=n>line<th>date<th class=n>amount<th>references<th>counterparty<th>text";
+const RECORD_HEAD: &str =
+    "<th>id<th class=n>line<th>date<th class=n>amount<th>references<th>counterparty<th>text";
 
 fn exceptions(page: &mut String, outcome: &Outcome, sides: [&Side; 2]) -> io::Result<()> {
     let [left, right] = sides;
@@ -257,19 +294,33 @@ fn exceptions(page: &mut String, outcome: &Outcome, sides: [&Side; 2]) -> io::Re
         );
         for (name, record) in shown {
             let _ = write!(page, "<tr><td>{}", name.name());
-            let (own, cursor) = if name == SideName::Left { (left, &mut left_cursor) } else { (right, &mut right_cursor) };
+            let (own, cursor) =
+                if name == SideName::Left { (left, &mut left_cursor) } else { (right, &mut right_cursor) };
             record_cells(page, own, cursor, record)?;
             let diagnosis = outcome.diagnoses.get(&(name, record));
             let other = if name == SideName::Left { &mut right_cursor } else { &mut left_cursor };
             let mut nearest = Vec::new();
-            for &candidate in diagnosis.map_or(&[][..], |diagnosis| &diagnosis.candidates).iter().take(stoa_kernel::limits::CANDIDATES_SHOWN) {
+            for &candidate in diagnosis
+                .map_or(&[][..], |diagnosis| &diagnosis.candidates)
+                .iter()
+                .take(stoa_kernel::limits::CANDIDATES_SHOWN)
+            {
                 nearest.push(escape(&other.id(candidate)?));
             }
-            let _ = write!(page, "<td>{}<td>{}</tr>", nearest.join("<br>"), escape(diagnosis.map_or("", |diagnosis| &diagnosis.detail)));
+            let _ = write!(
+                page,
+                "<td>{}<td>{}</tr>",
+                nearest.join("<br>"),
+                escape(diagnosis.map_or("", |diagnosis| &diagnosis.detail))
+            );
         }
         page.push_str("</table></div>");
         if rest > 0 {
-            let _ = write!(page, "<p class=sub>and {} more, all of them in exceptions.csv</p>", grouped(&rest.to_string()));
+            let _ = write!(
+                page,
+                "<p class=sub>and {} more, all of them in exceptions.csv</p>",
+                grouped(&rest.to_string())
+            );
         }
         page.push_str("</details>");
     }
@@ -326,8 +377,16 @@ fn rejected(page: &mut String, files: &[SourceFile]) {
     if total == 0 {
         return;
     }
-    let _ = write!(page, "<h2>Rejected rows</h2><p class=sub>{} rows were not read; they are in no match.</p><div class=scroll><table><tr><th>file<th class=n>line<th class=n>byte<th>why<th>row</tr>", grouped(&total.to_string()));
-    for (file, rejection) in files.iter().flat_map(|file| file.batch.rejections.iter().map(move |rejection| (file, rejection))).take(REPORT_ROWS_MAX) {
+    let _ = write!(
+        page,
+        "<h2>Rejected rows</h2><p class=sub>{} rows were not read; they are in no match.</p><div class=scroll><table><tr><th>file<th class=n>line<th class=n>byte<th>why<th>row</tr>",
+        grouped(&total.to_string())
+    );
+    for (file, rejection) in files
+        .iter()
+        .flat_map(|file| file.batch.rejections.iter().map(move |rejection| (file, rejection)))
+        .take(REPORT_ROWS_MAX)
+    {
         let _ = write!(
             page,
             "<tr><td>{}<td class=n>{}<td class=n>{}<td>{}<td>{}</tr>",
@@ -361,10 +420,23 @@ fn sources(page: &mut String, summary: &Summary, files: &[SourceFile]) {
             let _ = write!(page, "<li>{}", escape(sentence));
         }
         for gap in &numbers.balance_gaps {
-            let _ = write!(page, "<li class=bad>{}, statement {}: {}", escape(&gap.account), gap.statement, escape(&gap.message));
+            let _ = write!(
+                page,
+                "<li class=bad>{}, statement {}: {}",
+                escape(&gap.account),
+                gap.statement,
+                escape(&gap.message)
+            );
         }
         for total in &numbers.control_totals {
-            let _ = write!(page, "<li class=bad>{}: {} is stated as {}, found {}", total.place, escape(&total.of), escape(&total.stated), escape(&total.found));
+            let _ = write!(
+                page,
+                "<li class=bad>{}: {} is stated as {}, found {}",
+                total.place,
+                escape(&total.of),
+                escape(&total.stated),
+                escape(&total.found)
+            );
         }
         for warning in file.batch.warnings.iter().take(REPORT_ROWS_MAX) {
             let _ = write!(page, "<li>{}: {}", warning.place, escape(&warning.message));
@@ -379,7 +451,10 @@ mod tests {
 
     #[test]
     fn nothing_from_a_file_becomes_markup() {
-        assert_eq!(escape("<script>alert('x')</script>\"&"), "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;");
+        assert_eq!(
+            escape("<script>alert('x')</script>\"&"),
+            "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;"
+        );
         assert_eq!(escape("a\u{202e}b\u{7}"), "a\u{fffd}b\u{fffd}");
     }
 }

@@ -141,7 +141,12 @@ impl Summary {
     ///
     /// # Errors
     /// [`IdentityError`].
-    pub fn of(outcome: &Outcome, sides: [&Side; 2], files: &[SourceFile], rules: &crate::rules::RuleSet) -> Result<Self, IdentityError> {
+    pub fn of(
+        outcome: &Outcome,
+        sides: [&Side; 2],
+        files: &[SourceFile],
+        rules: &crate::rules::RuleSet,
+    ) -> Result<Self, IdentityError> {
         let [left, right] = sides;
         let mut exceptions: BTreeMap<&'static str, u64> = BTreeMap::new();
         let left_summary = side_summary(outcome, SideName::Left, left, files, &mut exceptions)?;
@@ -155,11 +160,16 @@ impl Summary {
                 *exceptions.entry(Reason::BalanceGap.name()).or_insert(0) += gaps as u64;
             }
         }
-        let clean = exceptions.is_empty() && left_summary.open == 0 && right_summary.open == 0 && outcome.bounded.is_empty();
+        let clean = exceptions.is_empty()
+            && left_summary.open == 0
+            && right_summary.open == 0
+            && outcome.bounded.is_empty();
         Ok(Self {
             version: 1,
             rules: rules.name.clone(),
-            rules_hash: blake3::hash(serde_json::to_string(rules).unwrap_or_default().as_bytes()).to_hex().to_string(),
+            rules_hash: blake3::hash(serde_json::to_string(rules).unwrap_or_default().as_bytes())
+                .to_hex()
+                .to_string(),
             decisions_hash: None,
             files: files.iter().map(file_summary).collect(),
             left: left_summary,
@@ -198,8 +208,10 @@ fn side_summary(
     files: &[SourceFile],
     exceptions: &mut BTreeMap<&'static str, u64>,
 ) -> Result<SideSummary, IdentityError> {
-    let mut summary = SideSummary { records: side.len() as u64, shared_ids: side.shared_ids, ..SideSummary::default() };
-    let (mut matched, mut open, mut matched_size, mut size) = (Sums::new(), Sums::new(), Sums::new(), Sums::new());
+    let mut summary =
+        SideSummary { records: side.len() as u64, shared_ids: side.shared_ids, ..SideSummary::default() };
+    let (mut matched, mut open, mut matched_size, mut size) =
+        (Sums::new(), Sums::new(), Sums::new(), Sums::new());
     let standings = if name == SideName::Left { &outcome.left } else { &outcome.right };
     let mut totals = Totals::default();
     for (record, &standing) in (0..).zip(standings) {
@@ -226,7 +238,9 @@ fn side_summary(
             add_to(&mut rejected, currency, amount);
         }
     }
-    let of = |sums: &Sums, currency: Currency| sums.get(&currency).copied().unwrap_or(Decimal::new(0, currency.exponent()));
+    let of = |sums: &Sums, currency: Currency| {
+        sums.get(&currency).copied().unwrap_or(Decimal::new(0, currency.exponent()))
+    };
     for &currency in ingested.keys().chain(matched.keys()).chain(open.keys()) {
         let (part, whole) = (of(&matched_size, currency), of(&size, currency));
         let exponent = part.exponent.max(whole.exponent);
@@ -238,7 +252,8 @@ fn side_summary(
             rejected: of(&rejected, currency),
             matched_value_basis_points: basis_points(units(part), units(whole)),
         };
-        let sum = identity.matched.checked_add(identity.open).and_then(|sum| sum.checked_add(identity.rejected));
+        let sum =
+            identity.matched.checked_add(identity.open).and_then(|sum| sum.checked_add(identity.rejected));
         if sum != Some(identity.ingested) {
             return Err(IdentityError { side: name, currency: currency.to_string(), identity });
         }
@@ -270,7 +285,9 @@ impl Totals {
 
     fn into_sums(self, matched: &mut Sums, open: &mut Sums, matched_size: &mut Sums, size: &mut Sums) {
         for ((currency, exponent), [a, b, c, d]) in self.rows {
-            for (sums, units) in [(&mut *matched, a), (&mut *open, b), (&mut *matched_size, c), (&mut *size, d)] {
+            for (sums, units) in
+                [(&mut *matched, a), (&mut *open, b), (&mut *matched_size, c), (&mut *size, d)]
+            {
                 add_to(sums, currency, Decimal::new(units, exponent));
             }
         }
@@ -281,7 +298,14 @@ fn passes(outcome: &Outcome) -> Vec<PassSummary> {
     let mut passes: Vec<PassSummary> = outcome
         .passes
         .iter()
-        .map(|(name, confirmed)| PassSummary { name: name.clone(), confirmed: *confirmed, matches: 0, groups: 0, left: 0, right: 0 })
+        .map(|(name, confirmed)| PassSummary {
+            name: name.clone(),
+            confirmed: *confirmed,
+            matches: 0,
+            groups: 0,
+            left: 0,
+            right: 0,
+        })
         .collect();
     for standing in &outcome.left {
         if let Standing::Pair(_, pass) = standing
@@ -314,7 +338,10 @@ fn links(outcome: &Outcome) -> BTreeMap<&'static str, u64> {
     for group in &outcome.groups {
         let lines = (group.left.len() * group.right.len()) as u64;
         if lines > 0 {
-            count(if outcome.is_confirmed(group.pass) { LinkStatus::Group } else { LinkStatus::Suggested }, lines);
+            count(
+                if outcome.is_confirmed(group.pass) { LinkStatus::Group } else { LinkStatus::Suggested },
+                lines,
+            );
         }
     }
     for link in &outcome.links {

@@ -7,7 +7,8 @@ use crate::source::SideName;
 #[must_use]
 pub fn grouped(number: &str) -> String {
     let (sign, rest) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
-    let (whole, decimals) = rest.split_once('.').map_or((rest, None), |(whole, decimals)| (whole, Some(decimals)));
+    let (whole, decimals) =
+        rest.split_once('.').map_or((rest, None), |(whole, decimals)| (whole, Some(decimals)));
     let mut out = String::from(sign);
     for (index, digit) in whole.chars().enumerate() {
         if index > 0 && (whole.len() - index) % 3 == 0 {
@@ -37,7 +38,14 @@ pub fn terminal(summary: &Summary) -> String {
 fn write_all(out: &mut String, summary: &Summary) -> std::fmt::Result {
     for file in &summary.files {
         let facts = &file.facts;
-        write!(out, "{:<6}{}: {}, {} rows", file.side.name(), facts.name, facts.format.name(), grouped(&file.loaded.to_string()))?;
+        write!(
+            out,
+            "{:<6}{}: {}, {} rows",
+            file.side.name(),
+            facts.name,
+            facts.format.name(),
+            grouped(&file.loaded.to_string())
+        )?;
         if file.known > 0 {
             write!(out, ", {} known already", grouped(&file.known.to_string()))?;
         }
@@ -52,10 +60,18 @@ fn write_all(out: &mut String, summary: &Summary) -> std::fmt::Result {
             writeln!(out, "      {sentence}")?;
         }
         for gap in &file.balance_gaps {
-            writeln!(out, "      balance gap, statement {} of {} at {}: {}", gap.statement, gap.account, gap.place, gap.message)?;
+            writeln!(
+                out,
+                "      balance gap, statement {} of {} at {}: {}",
+                gap.statement, gap.account, gap.place, gap.message
+            )?;
         }
         for total in &file.control_totals {
-            writeln!(out, "      control total at {}: {} is stated as {}, found {}", total.place, total.of, total.stated, total.found)?;
+            writeln!(
+                out,
+                "      control total at {}: {} is stated as {}, found {}",
+                total.place, total.of, total.stated, total.found
+            )?;
         }
     }
     writeln!(out, "\nRules: {}", summary.rules)?;
@@ -63,7 +79,14 @@ fn write_all(out: &mut String, summary: &Summary) -> std::fmt::Result {
     for pass in &summary.passes {
         let name = if pass.confirmed { pass.name.clone() } else { format!("{} (suggested)", pass.name) };
         let count = |number: u64| grouped(&number.to_string());
-        writeln!(out, "  {name:<32} {:>12} {:>8} {:>12} {:>12}", count(pass.matches), count(pass.groups), count(pass.left), count(pass.right))?;
+        writeln!(
+            out,
+            "  {name:<32} {:>12} {:>8} {:>12} {:>12}",
+            count(pass.matches),
+            count(pass.groups),
+            count(pass.left),
+            count(pass.right)
+        )?;
     }
     for (side, numbers) in [(SideName::Left, &summary.left), (SideName::Right, &summary.right)] {
         let count = |number: u64| grouped(&number.to_string());
@@ -75,11 +98,23 @@ fn write_all(out: &mut String, summary: &Summary) -> std::fmt::Result {
             count(numbers.matched),
             percent(numbers.matched_basis_points),
             count(numbers.open),
-            if numbers.suggested > 0 { format!(", {} of them suggested", count(numbers.suggested)) } else { String::new() },
-            if numbers.rejected > 0 { format!(", {} rows rejected", count(numbers.rejected)) } else { String::new() },
+            if numbers.suggested > 0 {
+                format!(", {} of them suggested", count(numbers.suggested))
+            } else {
+                String::new()
+            },
+            if numbers.rejected > 0 {
+                format!(", {} rows rejected", count(numbers.rejected))
+            } else {
+                String::new()
+            },
         )?;
         if !numbers.sums.is_empty() {
-            writeln!(out, "  {:<4} {:>22} {:>22} {:>18} {:>16}  {}", "", "ingested", "matched", "open", "rejected", "matched by value")?;
+            writeln!(
+                out,
+                "  {:<4} {:>22} {:>22} {:>18} {:>16}  {}",
+                "", "ingested", "matched", "open", "rejected", "matched by value"
+            )?;
         }
         for (currency, sums) in &numbers.sums {
             let show = |amount: stoa_kernel::money::Decimal| grouped(&amount.to_string());
@@ -106,7 +141,11 @@ fn write_all(out: &mut String, summary: &Summary) -> std::fmt::Result {
     for bounded in &summary.bounded {
         writeln!(out, "\nBounded: pass \"{}\": {}", bounded.pass, bounded.message)?;
     }
-    writeln!(out, "\n{}", if summary.clean { "Clean: everything is matched." } else { "There are exceptions." })
+    writeln!(
+        out,
+        "\n{}",
+        if summary.clean { "Clean: everything is matched." } else { "There are exceptions." }
+    )
 }
 
 #[cfg(test)]

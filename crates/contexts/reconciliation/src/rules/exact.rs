@@ -30,7 +30,9 @@ impl<'de> Deserialize<'de> for Exact {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The scalar is taken as it is written: YAML and JSON numbers included.
         let text = String::deserialize(deserializer)?;
-        let decimal: Decimal = text.parse().map_err(|_| serde::de::Error::custom(format!("\"{text}\" is not a decimal number such as 0.02")))?;
+        let decimal: Decimal = text.parse().map_err(|_| {
+            serde::de::Error::custom(format!("\"{text}\" is not a decimal number such as 0.02"))
+        })?;
         if decimal.units < 0 {
             return Err(serde::de::Error::custom(format!("\"{text}\" must not be negative")));
         }

@@ -1,5 +1,6 @@
 use super::{
-    AmountRule, Cardinality, DateRule, Exact, GroupRule, KeyPart, Pass, PassOutcome, RuleSet, Sources, TextMeasure, TextRule,
+    AmountRule, Cardinality, DateRule, Exact, GroupRule, KeyPart, Pass, PassOutcome, RuleSet, Sources,
+    TextMeasure, TextRule,
 };
 
 /// What the inferred rules go by.
@@ -24,7 +25,14 @@ pub fn infer(options: InferOptions) -> RuleSet {
     let days = i32::try_from(options.days.unwrap_or(3)).unwrap_or(i32::MAX / 2);
     let tolerance = options.tolerance.unwrap_or(Exact::ZERO);
     let window = |days: i32| {
-        Some(DateRule { from: -days, to: days, unit: Default::default(), calendar: None, left: Default::default(), right: Default::default() })
+        Some(DateRule {
+            from: -days,
+            to: days,
+            unit: Default::default(),
+            calendar: None,
+            left: Default::default(),
+            right: Default::default(),
+        })
     };
     let amount = |tolerance: Exact| AmountRule { tolerance: Some(tolerance), ..AmountRule::default() };
     let field = |name: &str| KeyPart { left: name.to_owned(), right: name.to_owned(), transform: Vec::new() };
@@ -47,7 +55,10 @@ pub fn infer(options: InferOptions) -> RuleSet {
     let groups = vec![Cardinality::OneToOne, Cardinality::OneToMany, Cardinality::ManyToOne];
     let mut passes = Vec::new();
     if options.ids_shared {
-        passes.push(Pass { cardinality: groups.clone(), ..pass("same id", vec![field("external_id"), field("currency")]) });
+        passes.push(Pass {
+            cardinality: groups.clone(),
+            ..pass("same id", vec![field("external_id"), field("currency")])
+        });
     }
     if options.references {
         let far = days.saturating_mul(10).max(30);
@@ -60,7 +71,12 @@ pub fn infer(options: InferOptions) -> RuleSet {
     passes.push(pass("same amount and date", vec![field("currency")]));
     if options.texts {
         passes.push(Pass {
-            text: vec![TextRule { left: "text".to_owned(), right: "text".to_owned(), measure: TextMeasure::TokenSet, at_least: 700 }],
+            text: vec![TextRule {
+                left: "text".to_owned(),
+                right: "text".to_owned(),
+                measure: TextMeasure::TokenSet,
+                at_least: 700,
+            }],
             date: window(days.saturating_mul(4).max(10)),
             outcome: PassOutcome::Suggested,
             ..pass("same amount, alike text", vec![field("currency")])

@@ -160,32 +160,41 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 ///
 /// Fields: `reference` (the first one), `references` (any one in common), `external_id`, `account`, `counterparty`,
 /// `text`, `type`, `statement`, `currency`, `booked_date`, `value_date`, or `attributes.<column>`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPart {
     /// The field on the left.
     pub left: String,
     /// The field on the right.
     pub right: String,
     /// What is done to the text before it is compared, in order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub transform: Vec<Transform>,
 }
 
-#[derive(Deserialize, JsonSchema)]
+impl Serialize for KeyPart {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.left == self.right && self.transform.is_empty() {
+            return serializer.serialize_str(&self.left);
+        }
+        let (left, right) = (Some(self.left.clone()), Some(self.right.clone()));
+        KeyPartMap { field: None, left, right, transform: self.transform.clone() }.serialize(serializer)
+    }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "a key part")]
 #[serde(deny_unknown_fields)]
 struct KeyPartMap {
     /// The field on both sides.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     field: Option<String>,
     /// The field on the left.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     left: Option<String>,
     /// The field on the right.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     right: Option<String>,
     /// What is done to the text before it is compared, in order.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     transform: Vec<Transform>,
 }
 
@@ -203,7 +212,9 @@ impl<'de> Deserialize<'de> for KeyPart {
             fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<KeyPart, A::Error> {
                 let map = KeyPartMap::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
                 match (map.field, map.left, map.right) {
-                    (Some(field), None, None) => Ok(KeyPart { left: field.clone(), right: field, transform: map.transform }),
+                    (Some(field), None, None) => {
+                        Ok(KeyPart { left: field.clone(), right: field, transform: map.transform })
+                    }
                     (None, Some(left), Some(right)) => Ok(KeyPart { left, right, transform: map.transform }),
                     _ => Err(serde::de::Error::custom("a key part has either field, or left and right")),
                 }

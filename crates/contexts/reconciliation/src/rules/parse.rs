@@ -29,7 +29,10 @@ pub fn parse(text: &str) -> Result<RuleSet, RulesError> {
         let line = error.location().map(|location| location.line());
         RulesError { line, message: explain(&error.to_string()) }
     })?;
-    check(&rules).map_err(|(name, message)| RulesError { line: name.and_then(|name| line_of(text, &name)), message })?;
+    check(&rules).map_err(|(name, message)| RulesError {
+        line: name.and_then(|name| line_of(text, &name)),
+        message,
+    })?;
     Ok(rules)
 }
 
@@ -80,7 +83,8 @@ fn owner(fields: &[&str]) -> Option<String> {
     let wanted: BTreeSet<&str> = fields.iter().copied().collect();
     let definitions = schema.get("$defs")?.as_object()?;
     std::iter::once(&schema).chain(definitions.values()).find_map(|part| {
-        let properties: BTreeSet<&str> = part.get("properties")?.as_object()?.keys().map(String::as_str).collect();
+        let properties: BTreeSet<&str> =
+            part.get("properties")?.as_object()?.keys().map(String::as_str).collect();
         (properties == wanted).then(|| part.get("title")?.as_str().map(str::to_owned)).flatten()
     })
 }
@@ -110,8 +114,15 @@ fn check(rules: &RuleSet) -> Result<(), (Option<String>, String)> {
             return fail(&pass.name, format!("there are two passes with the name \"{}\"", pass.name));
         }
         let texts = pass.text.iter().flat_map(|rule| [&rule.left, &rule.right]);
-        let conditions = [&pass.conditions, &pass.exclude].into_iter().flat_map(|sides| sides.left.iter().chain(&sides.right));
-        let fields = pass.key.iter().flat_map(|part| [&part.left, &part.right]).chain(texts).chain(conditions.clone().map(|condition| &condition.field));
+        let conditions = [&pass.conditions, &pass.exclude]
+            .into_iter()
+            .flat_map(|sides| sides.left.iter().chain(&sides.right));
+        let fields = pass
+            .key
+            .iter()
+            .flat_map(|part| [&part.left, &part.right])
+            .chain(texts)
+            .chain(conditions.clone().map(|condition| &condition.field));
         for field in fields {
             if let Err(message) = Selector::parse(field) {
                 return fail(field, message);
@@ -131,12 +142,21 @@ fn check(rules: &RuleSet) -> Result<(), (Option<String>, String)> {
         }
         for rule in &pass.text {
             if rule.at_least > 1000 {
-                return fail("at_least", format!("at_least is in thousandths, 0 to 1000; got {}", rule.at_least));
+                return fail(
+                    "at_least",
+                    format!("at_least is in thousandths, 0 to 1000; got {}", rule.at_least),
+                );
             }
         }
         if let Some(date) = &pass.date {
             if date.from > date.to {
-                return fail("from", format!("the window of pass \"{}\" is empty: from {} is after to {}", pass.name, date.from, date.to));
+                return fail(
+                    "from",
+                    format!(
+                        "the window of pass \"{}\" is empty: from {} is after to {}",
+                        pass.name, date.from, date.to
+                    ),
+                );
             }
             if let Some(calendar) = &date.calendar
                 && !rules.calendars.contains_key(calendar)
@@ -155,10 +175,19 @@ fn check(rules: &RuleSet) -> Result<(), (Option<String>, String)> {
         let groups = [Cardinality::OneToMany, Cardinality::ManyToOne, Cardinality::ManyToMany];
         let has_groups = pass.cardinality.iter().any(|cardinality| groups.contains(cardinality));
         if has_groups && pass.key.is_empty() {
-            return fail(&pass.name, format!("pass \"{}\" looks for groups and needs a key; currency and account would do", pass.name));
+            return fail(
+                &pass.name,
+                format!(
+                    "pass \"{}\" looks for groups and needs a key; currency and account would do",
+                    pass.name
+                ),
+            );
         }
         if has_groups && pass.amount.fx.is_some() {
-            return fail(&pass.name, format!("pass \"{}\" converts currencies; groups must be of one currency", pass.name));
+            return fail(
+                &pass.name,
+                format!("pass \"{}\" converts currencies; groups must be of one currency", pass.name),
+            );
         }
         if !(1..=16).contains(&pass.groups.parts_max) || !(2..=512).contains(&pass.groups.candidates_max) {
             return fail(&pass.name, "groups: parts_max is 1 to 16 and candidates_max 2 to 512".to_owned());
@@ -213,10 +242,21 @@ passes:
 
     #[test]
     fn a_misspelt_name_says_where_it_stands_and_what_was_meant() {
-        assert_eq!(error(&KEYED.replace("tolerance", "tolerence")), "line 8: \"tolerence\" is not a field of amount; did you mean \"tolerance\"?");
-        assert_eq!(error(&KEYED.replace("one_to_many", "one_to_mony")), "line 11: \"one_to_mony\" is not a choice; did you mean \"one_to_many\"?");
-        assert_eq!(error(&KEYED.replace("[reference,", "[referense,")), "line 6: \"referense\" is not a field of a record; did you mean \"reference\"?");
-        assert!(error(&KEYED.replace("tolerance", "colour")).contains("there are tolerance, currencies, percent"));
+        assert_eq!(
+            error(&KEYED.replace("tolerance", "tolerence")),
+            "line 8: \"tolerence\" is not a field of amount; did you mean \"tolerance\"?"
+        );
+        assert_eq!(
+            error(&KEYED.replace("one_to_many", "one_to_mony")),
+            "line 11: \"one_to_mony\" is not a choice; did you mean \"one_to_many\"?"
+        );
+        assert_eq!(
+            error(&KEYED.replace("[reference,", "[referense,")),
+            "line 6: \"referense\" is not a field of a record; did you mean \"reference\"?"
+        );
+        assert!(
+            error(&KEYED.replace("tolerance", "colour")).contains("there are tolerance, currencies, percent")
+        );
     }
 
     #[test]

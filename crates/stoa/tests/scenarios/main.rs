@@ -1,0 +1,9 @@
+//! The scenarios of the reconciliation page that concern intake and matching, through the command line, each with its
+//! fixture beside it. Numbers in the names are those of the specification.
+
+mod amounts;
+mod groups;
+mod harness;
+mod intake;
+mod pairs;
+mod runs;
