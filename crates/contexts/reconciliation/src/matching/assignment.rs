@@ -74,7 +74,7 @@ struct ScaledEdge {
 #[must_use]
 pub fn solve(left_supply: &[u32], right_supply: &[u32], edges: &[Edge], margin: u32) -> Solution {
     // Exact tie-break: costs are scaled so that the sum of all rank differences stays below one unit of cost.
-    let nodes = (left_supply.len() + right_supply.len()) as i64;
+    let nodes = i64::try_from(left_supply.len() + right_supply.len()).unwrap_or(i64::MAX);
     let total: i64 = left_supply.iter().map(|&count| i64::from(count)).sum();
     let scale = if nodes <= 20_000 && total <= 100_000 { 4 * (total + nodes) * nodes + 1 } else { 1 };
     let mut network = Network::new(left_supply, right_supply, edges, scale);
@@ -91,7 +91,7 @@ impl<'e> Network<'e> {
         let mut by_right = vec![Vec::new(); right_supply.len()];
         let mut scaled = Vec::with_capacity(edges.len());
         for (index, edge) in (0u32..).zip(edges) {
-            let rank = if scale == 1 { 0 } else { edge.left.abs_diff(edge.right) as i64 };
+            let rank = if scale == 1 { 0 } else { i64::try_from(edge.left.abs_diff(edge.right)).unwrap_or(0) };
             scaled.push(ScaledEdge {
                 left: edge.left,
                 right: edge.right,

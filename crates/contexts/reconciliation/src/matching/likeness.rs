@@ -18,7 +18,7 @@ pub fn likeness(measure: TextMeasure, left: &str, right: &str, noise: &[String])
 }
 
 fn thousandths(part: usize, whole: usize) -> u32 {
-    if whole == 0 { 0 } else { u32::try_from(part * 1000 / whole).unwrap_or(1000) }
+    (part * 1000).checked_div(whole).and_then(|share| u32::try_from(share).ok()).unwrap_or(0)
 }
 
 fn damerau(left: &str, right: &str) -> u32 {
