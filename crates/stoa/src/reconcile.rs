@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &Reconcile) -> Result<Exit, Failure> {
         let step = progress.step("matching");
         let stop = AtomicBool::new(false);
         matching::run([left, right], &rules, &rates, &[], options, &stop, |pass| {
-            step.say(&format!("matching: {pass}"))
+            step.say(&format!("matching: {pass}"));
         })
         .map_err(|error| engine_failure(&error))?
     };

@@ -276,7 +276,7 @@ impl Csv {
                 }
                 // Past the limit the rest of the row is read and thrown away.
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
-                    (bytes, cells, too_long) = (0, 0, true)
+                    (bytes, cells, too_long) = (0, 0, true);
                 }
                 ReadRecordResult::Record => {
                     return Ok(if too_long {

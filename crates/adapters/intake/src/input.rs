@@ -167,8 +167,7 @@ impl Input {
         let mut buffer = vec![0; 1 << 20];
         // The bytes of a character that a chunk has cut in two stay at the front of the buffer.
         let mut kept = 0;
-        loop {
-            let Some(free) = buffer.get_mut(kept..) else { break };
+        while let Some(free) = buffer.get_mut(kept..) {
             let read = file.read(free).map_err(wrap)?;
             if read == 0 {
                 scan.is_utf8 &= kept == 0;

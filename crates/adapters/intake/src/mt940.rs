@@ -194,10 +194,8 @@ impl Mt940 {
             "64" | "65" => self.balance(field, first, BalanceKind::Other),
             "90C" | "90D" => self.control_total(field, first),
             "61" => self.entry_line(field),
-            "86" => {
-                if self.entry.is_some() {
-                    narrative::read(&field.lines, &mut self.table);
-                }
+            "86" if self.entry.is_some() => {
+                narrative::read(&field.lines, &mut self.table);
             }
             _ => {}
         }

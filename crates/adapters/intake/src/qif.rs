@@ -80,7 +80,7 @@ impl Qif {
                     'T' => self.table.set("amount", value),
                     // The same amount again, for more digits; only where there was none.
                     'U' | '$' if self.table.get("amount").is_empty() && code == 'U' => {
-                        self.table.set("amount", value)
+                        self.table.set("amount", value);
                     }
                     'U' => {}
                     'N' => self.table.set("reference", value),

@@ -216,7 +216,7 @@ impl SourceSpec {
         let choose = |kind: &str| format!("\"{value}\" is not {kind}");
         match name {
             "format" => {
-                self.format = Some(parse_name(value).ok_or_else(|| choose("a format that Stoa reads"))?)
+                self.format = Some(parse_name(value).ok_or_else(|| choose("a format that Stoa reads"))?);
             }
             "encoding" => self.encoding = Some(value.to_owned()),
             "delimiter" => self.delimiter = Some(value.to_owned()),
@@ -224,7 +224,7 @@ impl SourceSpec {
             "skip_lines" => self.skip_lines = Some(value.parse().map_err(|_| choose("a number of lines"))?),
             "sheet" => self.sheet = Some(value.to_owned()),
             "numbers" => {
-                self.numbers = Some(parse_name(value).ok_or_else(|| choose("point, comma or minor_units"))?)
+                self.numbers = Some(parse_name(value).ok_or_else(|| choose("point, comma or minor_units"))?);
             }
             "dates" => {
                 self.dates = Some(parse_name(value).ok_or_else(|| {

@@ -1,6 +1,11 @@
 //! The scenarios of the reconciliation page that concern intake and matching, through the command line, each with its
 //! fixture beside it. Numbers in the names are those of the specification.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot be set up is to fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot be set up is to fail"
+)]
 
 mod amounts;
 mod groups;

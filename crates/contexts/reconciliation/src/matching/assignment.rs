@@ -91,7 +91,8 @@ impl<'e> Network<'e> {
         let mut by_right = vec![Vec::new(); right_supply.len()];
         let mut scaled = Vec::with_capacity(edges.len());
         for (index, edge) in (0u32..).zip(edges) {
-            let rank = if scale == 1 { 0 } else { i64::try_from(edge.left.abs_diff(edge.right)).unwrap_or(0) };
+            let rank =
+                if scale == 1 { 0 } else { i64::try_from(edge.left.abs_diff(edge.right)).unwrap_or(0) };
             scaled.push(ScaledEdge {
                 left: edge.left,
                 right: edge.right,

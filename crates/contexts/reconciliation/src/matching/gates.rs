@@ -502,9 +502,9 @@ impl<'r> Plan<'r> {
                 return Ok(Err(Miss::Fee { gross, net, fee: stated, delta }));
             }
             if net_is_left {
-                la = total
+                la = total;
             } else {
-                ra = total
+                ra = total;
             }
             fee = Some(stated);
         }

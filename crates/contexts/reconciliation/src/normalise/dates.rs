@@ -184,9 +184,9 @@ fn with_month_name(text: &str) -> Option<ReadDay> {
         let word = word.to_ascii_lowercase();
         (word.len() >= 3).then(|| MONTHS.iter().position(|month| word.starts_with(month))).flatten()
     };
-    let (day, month, year) = match words.as_slice() {
-        &[day, month, year] if month_of(month).is_some() => (day, month, year),
-        &[month, day, year] if month_of(month).is_some() => (day, month, year),
+    let (day, month, year) = match *words.as_slice() {
+        [day, month, year] if month_of(month).is_some() => (day, month, year),
+        [month, day, year] if month_of(month).is_some() => (day, month, year),
         _ => return None,
     };
     let month = u16::try_from(month_of(month)? + 1).ok()?;

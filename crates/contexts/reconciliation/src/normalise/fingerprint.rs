@@ -23,7 +23,8 @@ pub struct Fingerprint {
 impl fmt::Display for Fingerprint {
     /// `fp_`, 26 Crockford digits of the content, and the ordinal where it is not zero.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let halves = [self.content.0 >> 64, self.content.0 & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or(u64::MAX));
+        let halves = [self.content.0 >> 64, self.content.0 & u128::from(u64::MAX)]
+            .map(|half| u64::try_from(half).unwrap_or(u64::MAX));
         f.write_str("fp_")?;
         for half in halves {
             f.write_str(&stoa_kernel::id::crockford(half))?;

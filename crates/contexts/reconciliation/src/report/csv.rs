@@ -167,7 +167,7 @@ pub fn write_matches(out: &mut dyn Write, outcome: &Outcome, sides: [&Side; 2]) 
     for (record, &standing) in (0..).zip(&outcome.left) {
         match standing {
             Standing::Pair(partner, pass) => {
-                writer.line(&mut lines, pass, Kind::OneToOne, &[record], &[partner])?
+                writer.line(&mut lines, pass, Kind::OneToOne, &[record], &[partner])?;
             }
             Standing::Group(number) => {
                 if let Some(group) =

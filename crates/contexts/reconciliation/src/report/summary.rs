@@ -198,7 +198,10 @@ fn file_summary(file: &SourceFile) -> FileSummary {
 }
 
 fn basis_points(part: u128, whole: u128) -> u64 {
-    part.saturating_mul(10_000).checked_div(whole).and_then(|share| u64::try_from(share).ok()).unwrap_or(10_000)
+    part.saturating_mul(10_000)
+        .checked_div(whole)
+        .and_then(|share| u64::try_from(share).ok())
+        .unwrap_or(10_000)
 }
 
 fn side_summary(

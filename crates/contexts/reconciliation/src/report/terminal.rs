@@ -112,8 +112,8 @@ fn write_all(out: &mut String, summary: &Summary) -> std::fmt::Result {
         if !numbers.sums.is_empty() {
             writeln!(
                 out,
-                "  {:<4} {:>22} {:>22} {:>18} {:>16}  {}",
-                "", "ingested", "matched", "open", "rejected", "matched by value"
+                "  {:<4} {:>22} {:>22} {:>18} {:>16}  matched by value",
+                "", "ingested", "matched", "open", "rejected"
             )?;
         }
         for (currency, sums) in &numbers.sums {
