@@ -9,5 +9,5 @@ if [ "${1:-}" = --check ]; then
     cmp -s "$made" docs/schemas/rules-v1.json || { echo "docs/schemas/rules-v1.json is stale; run make generate" >&2; exit 1; }
 else
     mkdir -p docs/schemas
-    cp "$made" docs/schemas/rules-v1.json
+    cat "$made" > docs/schemas/rules-v1.json
 fi

@@ -20,7 +20,7 @@ h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}p.sub{co
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:1rem}.card{border:1px solid var(--line);border-radius:.6rem;padding:1rem}
 .card b.big{font-size:1.7rem;display:block}.card span{color:var(--dim)}
 table{border-collapse:collapse;width:100%;font-size:.86rem}th,td{text-align:left;padding:.32rem .5rem;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
-th{color:var(--dim);font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+th{color:var(--dim);font-weight:600;white-space:nowrap}td.t{white-space:nowrap}svg{max-width:40rem}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 details{border:1px solid var(--line);border-radius:.5rem;margin:.5rem 0;padding:.4rem .8rem}summary{cursor:pointer;font-weight:600}summary i{font-style:normal;color:var(--dim);font-weight:400}
 pre{background:var(--soft);padding:.8rem;border-radius:.5rem;overflow:auto;font-size:.82rem}.good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}
 .scroll{overflow-x:auto}svg text{fill:var(--ink);font:13px system-ui,sans-serif}
@@ -250,7 +250,7 @@ fn record_cells(
     profile.references(row, |reference| references.push(escape(reference)));
     let _ = write!(
         page,
-        "<td>{}<td class=n>{}<td>{}<td class=n>{} {}<td>{}<td>{}<td>{}",
+        "<td>{}<td class=n>{}<td class=t>{}<td class=n>{} {}<td>{}<td>{}<td>{}",
         escape(&id),
         row.place.line,
         side.booked(record),
@@ -293,7 +293,7 @@ fn exceptions(page: &mut String, outcome: &Outcome, sides: [&Side; 2]) -> io::Re
             grouped(&count.to_string())
         );
         for (name, record) in shown {
-            let _ = write!(page, "<tr><td>{}", name.name());
+            let _ = write!(page, "<tr><td class=t>{}", name.name());
             let (own, cursor) =
                 if name == SideName::Left { (left, &mut left_cursor) } else { (right, &mut right_cursor) };
             record_cells(page, own, cursor, record)?;
@@ -311,7 +311,7 @@ fn exceptions(page: &mut String, outcome: &Outcome, sides: [&Side; 2]) -> io::Re
                 page,
                 "<td>{}<td>{}</tr>",
                 nearest.join("<br>"),
-                escape(diagnosis.map_or("", |diagnosis| &diagnosis.detail))
+                escape(diagnosis.map_or("nothing shares its key, or its amount and day", |diagnosis| &diagnosis.detail))
             );
         }
         page.push_str("</table></div>");
@@ -358,11 +358,11 @@ fn matches(page: &mut String, outcome: &Outcome, sides: [&Side; 2]) -> io::Resul
         );
         for (lefts, rights) in shown {
             for record in lefts {
-                page.push_str("<tr><td>left");
+                page.push_str("<tr><td class=t>left");
                 record_cells(page, left, &mut left_cursor, record)?;
             }
             for record in rights {
-                page.push_str("<tr><td>right");
+                page.push_str("<tr><td class=t>right");
                 record_cells(page, right, &mut right_cursor, record)?;
             }
             page.push_str("<tr><td colspan=8 style=\"padding:0;border-bottom:2px solid var(--line)\"></tr>");
