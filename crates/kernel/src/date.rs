@@ -90,7 +90,7 @@ impl Day {
 
     /// Day of the week: 0 is Monday, 6 is Sunday.
     #[must_use]
-    #[expect(clippy::cast_sign_loss, reason = "the result is 0–6")]
+    #[expect(clippy::cast_possible_truncation, reason = "the result is 0–6")]
     pub const fn weekday(self) -> u8 {
         (self.0 + 3).rem_euclid(7) as u8
     }

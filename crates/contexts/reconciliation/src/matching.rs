@@ -10,15 +10,21 @@
 
 pub mod assignment;
 mod block;
+mod classes;
 mod diagnose;
 mod engine;
 pub mod explain;
+mod found;
 pub mod gates;
 pub mod key;
 pub mod likeness;
+pub mod miss;
+mod nearby;
 pub mod outcome;
 mod pass;
 pub mod rates;
 pub mod subset;
+mod tolerance;
+mod union;
 
 pub use engine::{EngineError, RunOptions, run};

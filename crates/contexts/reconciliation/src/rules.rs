@@ -1,11 +1,13 @@
 //! Rules: an ordered list of passes, read from YAML or JSON, or inferred.
 
+mod amounts;
 mod exact;
 mod infer;
 mod model;
 mod parse;
 mod schema;
 
+pub use amounts::*;
 pub use exact::Exact;
 pub use infer::{InferOptions, infer};
 pub use model::*;

@@ -4,6 +4,9 @@
 //! Invariant: after [`Builder::finish`], records are in canonical order (external id, then content), whatever order the
 //! files had. A record is its number in that order, so every result is independent of file order.
 
+mod canonical;
+mod store;
+
 use std::io;
 
 use rustc_hash::FxHashMap;
@@ -17,6 +20,9 @@ use crate::normalise::fingerprint::{Content, Fingerprint, Known};
 use crate::profile::{Core, Profile, RowError};
 use crate::record::Record;
 use crate::row::{Place, Row};
+
+use canonical::canonical_order;
+use store::{Store, decode, take_varint};
 
 /// Temporary storage outside memory: the port that spilling goes through.
 pub trait Scratch: Send + Sync {
@@ -42,70 +48,6 @@ const WIDE: i64 = i64::MIN;
 const WRITE_BUFFER_BYTES: usize = 4 << 20;
 const SEQUENTIAL_READ_BYTES: usize = 256 << 10;
 const RANDOM_READ_BYTES: usize = 1 << 10;
-
-/// The rows of a side, each as a run of bytes.
-struct Store {
-    memory: Vec<u8>,
-    budget: usize,
-    scratch: Option<Box<dyn Scratch>>,
-    spilled: u64,
-}
-
-impl Store {
-    fn append(&mut self, row: &Row, batch: u32) -> io::Result<u64> {
-        let offset = self.spilled + self.memory.len() as u64;
-        let (text, ends) = row.parts();
-        let out = &mut self.memory;
-        put_varint(out, row.place.line);
-        put_varint(out, row.place.byte);
-        put_varint(out, u64::from(batch));
-        put_varint(out, ends.len() as u64);
-        let mut start = 0;
-        for &end in ends {
-            put_varint(out, u64::from(end - start));
-            start = end;
-        }
-        out.extend_from_slice(text.as_bytes());
-        let limit = if self.spilled > 0 { WRITE_BUFFER_BYTES } else { self.budget };
-        if self.memory.len() > limit && self.scratch.is_some() {
-            self.flush()?;
-        }
-        Ok(offset)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if let Some(scratch) = &mut self.scratch {
-            scratch.append(&self.memory)?;
-            self.spilled += self.memory.len() as u64;
-            self.memory.clear();
-            self.memory.shrink_to(WRITE_BUFFER_BYTES);
-        }
-        Ok(())
-    }
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7F) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push((value & 0x7F) as u8);
-}
-
-/// Reads a varint from the front of `bytes`; `None` when it is cut off.
-#[inline]
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7F) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
-}
 
 /// A side that is complete.
 pub struct Side {
@@ -361,32 +303,6 @@ impl<'s> Cursor<'s> {
     }
 }
 
-/// Fills `row` from stored bytes; returns how many were used and the batch. `None` when they are cut off.
-#[inline]
-fn decode(bytes: &[u8], row: &mut Row) -> Option<(usize, u32)> {
-    let mut rest = bytes;
-    let line = take_varint(&mut rest)?;
-    let byte = take_varint(&mut rest)?;
-    let batch = u32::try_from(take_varint(&mut rest)?).ok()?;
-    let cells = usize::try_from(take_varint(&mut rest)?).ok()?;
-    let lengths = rest;
-    let mut total = 0usize;
-    for _ in 0..cells {
-        total += usize::try_from(take_varint(&mut rest)?).ok()?;
-    }
-    let text = rest.get(..total)?;
-    let used = bytes.len() - rest.len() + total;
-    let text = std::str::from_utf8(text).ok()?;
-    let mut lengths = lengths;
-    let mut end = 0u32;
-    let ends = (0..cells).map_while(|_| {
-        end += u32::try_from(take_varint(&mut lengths)?).ok()?;
-        Some(end)
-    });
-    row.refill(text, ends, Place { line, byte });
-    Some((used, batch))
-}
-
 /// What became of a row.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Added {
@@ -553,121 +469,5 @@ impl Builder {
             self.side.permute(&order);
         }
         Ok(self.side)
-    }
-}
-
-/// A record's place in canonical order: by the first bytes of its id, or after all ids by its content.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct SortKey {
-    without_id: bool,
-    prefix: u128,
-    record: RecordNo,
-}
-
-fn canonical_order(side: &mut Side) -> io::Result<Vec<SortKey>> {
-    let mut keys = Vec::with_capacity(side.len());
-    let mut any_without_id = false;
-    {
-        let mut cursor = side.cursor();
-        for record in 0..u32::try_from(side.len()).unwrap_or(u32::MAX) {
-            let (row, profile) = cursor.row(record)?;
-            let id = profile.cell(row, Field::ExternalId).trim();
-            let without_id = id.is_empty();
-            any_without_id |= without_id;
-            let prefix = if without_id {
-                profile.core(row).map_or(0, |core| profile.content(row, &core).0)
-            } else {
-                let mut first = [0u8; 16];
-                for (to, &from) in first.iter_mut().zip(id.as_bytes()) {
-                    *to = from;
-                }
-                u128::from_be_bytes(first)
-            };
-            keys.push(SortKey { without_id, prefix, record });
-        }
-        keys.sort_unstable();
-        // Ids that share their first bytes are compared whole, and equal ids by their content.
-        let (mut first, mut second) = (side.cursor(), side.cursor());
-        let mut shared = 0;
-        let mut start = 0;
-        while start < keys.len() {
-            let head = keys.get(start).copied();
-            let same = |key: &SortKey| {
-                head.is_some_and(|head| (head.without_id, head.prefix) == (key.without_id, key.prefix))
-            };
-            let length = keys.iter().skip(start).take_while(|key| same(key)).count();
-            if let Some(run) = keys.get_mut(start..start + length)
-                && length > 1
-                && head.is_some_and(|head| !head.without_id)
-            {
-                shared += sort_by_whole_id(run, &mut first, &mut second)?;
-            }
-            start += length.max(1);
-        }
-        side.shared_ids = shared;
-    }
-    if any_without_id {
-        let mut cursor = side.cursor();
-        side.contents = keys
-            .iter()
-            .map(|key| {
-                if key.without_id {
-                    Ok(key.prefix)
-                } else {
-                    cursor.content(key.record).map(|content| content.0)
-                }
-            })
-            .collect::<io::Result<_>>()?;
-        let mut last = None;
-        side.ordinals = side
-            .contents
-            .iter()
-            .map(|&content| {
-                let ordinal =
-                    last.filter(|&(before, _)| before == content).map_or(0, |(_, ordinal)| ordinal + 1);
-                last = Some((content, ordinal));
-                ordinal
-            })
-            .collect();
-    }
-    Ok(keys)
-}
-
-/// Sorts a run of records whose ids begin alike; returns how many of them share their whole id with another.
-fn sort_by_whole_id(run: &mut [SortKey], ids: &mut Cursor<'_>, contents: &mut Cursor<'_>) -> io::Result<u64> {
-    let mut named = run
-        .iter()
-        .map(|&key| Ok((ids.id(key.record)?, contents.content(key.record)?, key)))
-        .collect::<io::Result<Vec<_>>>()?;
-    named.sort_unstable();
-    let shared = named.windows(2).filter(|pair| matches!(pair, [(a, ..), (b, ..)] if a == b)).count();
-    for (slot, (.., key)) in run.iter_mut().zip(named) {
-        *slot = key;
-    }
-    Ok(shared as u64)
-}
-
-impl Side {
-    fn permute(&mut self, order: &[SortKey]) {
-        fn pick<T: Copy>(column: &[T], order: &[SortKey]) -> Vec<T> {
-            order.iter().filter_map(|key| column.get(key.record as usize).copied()).collect()
-        }
-        self.amounts = pick(&self.amounts, order);
-        self.exponents = pick(&self.exponents, order);
-        self.currencies = pick(&self.currencies, order);
-        self.booked = pick(&self.booked, order);
-        self.offsets = pick(&self.offsets, order);
-        if !self.value.is_empty() {
-            self.value.resize(order.len(), NO_DAY);
-            self.value = pick(&self.value, order);
-        }
-        if !self.wide.is_empty() {
-            let wide = std::mem::take(&mut self.wide);
-            for (number, key) in (0..).zip(order) {
-                if let Some(&units) = wide.get(&key.record) {
-                    self.wide.insert(number, units);
-                }
-            }
-        }
     }
 }

@@ -8,54 +8,17 @@ use stoa_kernel::limits;
 use stoa_kernel::money::Decimal;
 
 use super::assignment::{self, Edge};
+use super::classes::Classes;
+use super::found::{Copy, Found, Tie};
 use super::gates::{Eyes, Plan};
+use super::nearby::Nearby;
 use super::outcome::{Group, Kind};
 use super::subset::{self, Found as Subset, Part};
+use super::union::Union;
 use crate::normalise::fingerprint::Content;
 use crate::rules::{Ambiguity, AssignmentMode, Cardinality, GroupMembers};
 use crate::side::{RecordNo, Side};
 use crate::source::SideName;
-
-/// Several solutions that are equally good, left undecided.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tie {
-    pub(super) left: Vec<RecordNo>,
-    pub(super) right: Vec<RecordNo>,
-    pub(super) links: Vec<(RecordNo, RecordNo)>,
-    pub(super) detail: String,
-}
-
-/// An open record that repeats a matched one of its own side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Copy {
-    pub(super) side: SideName,
-    pub(super) record: RecordNo,
-    pub(super) of: RecordNo,
-}
-
-/// What a pass found; collected block by block.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) pairs: Vec<(RecordNo, RecordNo)>,
-    pub(super) groups: Vec<Group>,
-    pub(super) ties: Vec<Tie>,
-    pub(super) copies: Vec<Copy>,
-    /// Records whose subset search met its bound.
-    pub(super) exhausted: Vec<(SideName, RecordNo)>,
-    /// Blocks that were too large to search: records on the left and on the right.
-    pub(super) oversized: Vec<(usize, usize)>,
-}
-
-impl Found {
-    pub(super) fn absorb(&mut self, mut other: Self) {
-        self.pairs.append(&mut other.pairs);
-        self.groups.append(&mut other.groups);
-        self.ties.append(&mut other.ties);
-        self.copies.append(&mut other.copies);
-        self.exhausted.append(&mut other.exhausted);
-        self.oversized.append(&mut other.oversized);
-    }
-}
 
 /// A pair that passed the gates: places in the block, and the cost.
 #[derive(Debug, Clone, Copy)]
@@ -570,7 +533,7 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
         let mut candidates = Vec::new();
         let mut looked_at = 0usize;
         let nearby = if pairs.is_none() && left.len().saturating_mul(right.len()) > 1_024 {
-            self.nearby(right)
+            Nearby::index(self.plan, self.side(1), right)
         } else {
             None
         };
@@ -601,24 +564,6 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
             }
         }
         Ok(Some(candidates))
-    }
-
-    /// The records of the second side in order of currency and amount, for looking up what is near an amount.
-    fn nearby(&self, right: &[RecordNo]) -> Option<Nearby> {
-        let side = self.side(1);
-        let exponent = right.iter().map(|&record| side.amount(record).exponent).max().unwrap_or(0);
-        self.plan.reach(Decimal::ZERO, Currency::NONE, exponent)?;
-        let mut sorted = right
-            .iter()
-            .enumerate()
-            .map(|(place, &record)| {
-                let units = side.amount(record).units_at(exponent)?;
-                let units = if self.plan.ignores_sign() { units.abs() } else { units };
-                Some((side.currency(record), units, place))
-            })
-            .collect::<Option<Vec<_>>>()?;
-        sorted.sort_unstable();
-        Some(Nearby { exponent, sorted })
     }
 
     /// Open records that repeat a matched one of their own side.
@@ -664,131 +609,5 @@ impl Open {
             done.sort_unstable();
             open.retain(|record| done.binary_search(record).is_err());
         }
-    }
-}
-
-/// The second side in order of amount.
-struct Nearby {
-    exponent: u8,
-    sorted: Vec<(Currency, i128, usize)>,
-}
-
-impl Nearby {
-    fn of<'n>(
-        &'n self,
-        plan: &Plan<'_>,
-        side: &Side,
-        record: RecordNo,
-    ) -> impl Iterator<Item = usize> + use<'n> {
-        let currency = side.currency(record);
-        let amount = side.amount(record);
-        let exponent = self.exponent.max(amount.exponent);
-        let factor = stoa_kernel::money::pow10(exponent - self.exponent);
-        let bounds =
-            amount.units_at(exponent).zip(plan.reach(amount, currency, exponent)).map(|(units, reach)| {
-                let sought = plan.sought(units);
-                // Rounded outwards to the exponent of the index.
-                ((sought - reach).div_euclid(factor), (sought + reach).div_euclid(factor) + 1)
-            });
-        let (low, high) = bounds.unwrap_or((i128::MIN, i128::MAX));
-        let from = self.sorted.partition_point(|&(other, units, _)| (other, units) < (currency, low));
-        self.sorted
-            .iter()
-            .skip(from)
-            .take_while(move |&&(other, units, _)| other == currency && units <= high)
-            .map(|&(.., place)| place)
-    }
-}
-
-/// Records of one side of a component, twins together.
-struct Classes {
-    members: Vec<Vec<RecordNo>>,
-    class: FxHashMap<RecordNo, usize>,
-    taken: Vec<usize>,
-}
-
-impl Classes {
-    fn of(records: impl Iterator<Item = RecordNo>, cursor: &mut crate::side::Cursor<'_>) -> io::Result<Self> {
-        let mut records: Vec<RecordNo> = records.collect();
-        records.sort_unstable();
-        records.dedup();
-        let mut by_content: FxHashMap<Content, usize> = FxHashMap::default();
-        let mut members: Vec<Vec<RecordNo>> = Vec::new();
-        let mut class = FxHashMap::default();
-        for record in records {
-            let next = members.len();
-            let number = *by_content.entry(cursor.content(record)?).or_insert(next);
-            if number == next {
-                members.push(Vec::new());
-            }
-            if let Some(list) = members.get_mut(number) {
-                list.push(record);
-            }
-            class.insert(record, number);
-        }
-        Ok(Self { taken: vec![0; members.len()], members, class })
-    }
-
-    fn class_of(&self, record: RecordNo) -> Option<usize> {
-        self.class.get(&record).copied()
-    }
-
-    fn supplies(&self) -> Vec<u32> {
-        self.members.iter().map(|members| u32::try_from(members.len()).unwrap_or(u32::MAX)).collect()
-    }
-
-    /// The lowest member that is not taken.
-    fn take(&mut self, class: usize) -> Option<RecordNo> {
-        let taken = self.taken.get_mut(class)?;
-        let record = self.members.get(class)?.get(*taken).copied();
-        *taken += 1;
-        record
-    }
-
-    fn rest(&self, class: usize) -> &[RecordNo] {
-        let taken = self.taken.get(class).copied().unwrap_or(0);
-        self.members.get(class).and_then(|members| members.get(taken..)).unwrap_or(&[])
-    }
-}
-
-/// Union-find with path halving (Tarjan & van Leeuwen 1984); the root of a set is its lowest member.
-pub(super) struct Union {
-    parent: Vec<usize>,
-}
-
-impl Union {
-    pub(super) fn new(count: usize) -> Self {
-        Self { parent: (0..count).collect() }
-    }
-
-    pub(super) fn root(&mut self, mut node: usize) -> usize {
-        loop {
-            let parent = self.parent.get(node).copied().unwrap_or(node);
-            if parent == node {
-                return node;
-            }
-            let grandparent = self.parent.get(parent).copied().unwrap_or(parent);
-            if let Some(slot) = self.parent.get_mut(node) {
-                *slot = grandparent;
-            }
-            node = grandparent;
-        }
-    }
-
-    pub(super) fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        if let Some(slot) = self.parent.get_mut(a.max(b)) {
-            *slot = a.min(b);
-        }
-    }
-
-    /// The sets with more than one member, each ascending, by their lowest member.
-    pub(super) fn components(&mut self) -> Vec<Vec<usize>> {
-        let mut by_root: std::collections::BTreeMap<usize, Vec<usize>> = std::collections::BTreeMap::new();
-        for node in 0..self.parent.len() {
-            let root = self.root(node);
-            by_root.entry(root).or_default().push(node);
-        }
-        by_root.into_values().filter(|members| members.len() > 1).collect()
     }
 }

@@ -6,8 +6,9 @@ use std::io;
 use stoa_kernel::limits;
 use stoa_kernel::money::Decimal;
 
-use super::gates::{Eyes, Miss, Plan, shown};
+use super::gates::{Eyes, Plan, shown};
 use super::key::{Key, Selector};
+use super::miss::Miss;
 use super::outcome::{Diagnosis, Link, LinkStatus, Outcome, Reason, Standing};
 use super::pass::open_blocks;
 use crate::field::Field;

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::block::{Found, Tie};
 use super::diagnose;
+use super::found::{Found, Tie};
 use super::gates::Plan;
 use super::outcome::{Bounded, Diagnosis, Link, LinkStatus, Outcome, Reason, Standing};
 use super::pass::{self, Division};

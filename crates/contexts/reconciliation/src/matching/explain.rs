@@ -6,7 +6,8 @@ use std::io;
 use stoa_kernel::limits::CANDIDATES_SHOWN;
 use stoa_kernel::money::Decimal;
 
-use super::gates::{Eyes, Miss, Plan, shown};
+use super::gates::{Eyes, Plan, shown};
+use super::miss::Miss;
 use super::outcome::{Outcome, Standing};
 use super::rates::Rates;
 use crate::rules::RuleSet;

@@ -10,125 +10,14 @@ use stoa_kernel::money::{Decimal, Money, pow10};
 
 use super::key::{Key, Selector};
 use super::likeness::likeness;
-use super::outcome::Reason;
+use super::miss::Miss;
 use super::rates::{Rate, Rates};
+use super::tolerance::{allowed, scheduled_fee, tolerance, within};
 use crate::profile::Profile;
 use crate::row::Row;
-use crate::rules::{
-    AmountRule, Combine, Condition, DateField, DateRule, DayUnit, Exact, FeeSchedule, Pass, PercentBase,
-    RuleSet, SignRule, Weekday,
-};
+use crate::rules::{Condition, DateField, DateRule, DayUnit, Pass, RuleSet, SignRule, Weekday};
 use crate::side::{Cursor, RecordNo, Side};
 use crate::source::SideName;
-
-/// The first gate that a pair did not pass, with the numbers behind it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Miss {
-    /// Signs that the rule does not allow.
-    #[error("{left} and {right} have signs that the rule does not pair")]
-    Sign {
-        /// Left amount.
-        left: Decimal,
-        /// Right amount.
-        right: Decimal,
-    },
-    /// Two currencies, and no conversion in the rule.
-    #[error("{left} is not {right}")]
-    Currency {
-        /// Left currency.
-        left: Currency,
-        /// Right currency.
-        right: Currency,
-    },
-    /// Too far apart.
-    #[error("{left} and {right} differ by {delta}, allowed {allowed}")]
-    Amount {
-        /// Left amount, converted where the rule converts.
-        left: Decimal,
-        /// Right amount, with its fee where the rule adds it.
-        right: Decimal,
-        /// Left minus right.
-        delta: Decimal,
-        /// The bound, as a text.
-        allowed: String,
-    },
-    /// Too early or too late.
-    #[error("the right date is {days} days from the left one, allowed {from} to {to}")]
-    Date {
-        /// Right minus left, in the unit of the rule.
-        days: i32,
-        /// Lower bound.
-        from: i32,
-        /// Upper bound.
-        to: i32,
-    },
-    /// The net side states no fee, and the rule has no schedule.
-    #[error("the net record states no fee")]
-    FeeMissing,
-    /// The fee is in a currency of its own.
-    #[error("the fee is in {0}, not in the currency of the amount")]
-    FeeCurrency(Currency),
-    /// Net plus fee is not gross.
-    #[error("gross {gross} is not net {net} + fee {fee} (off by {delta})")]
-    Fee {
-        /// Gross amount.
-        gross: Decimal,
-        /// Net amount.
-        net: Decimal,
-        /// The fee, stated or by the schedule.
-        fee: Decimal,
-        /// How far off.
-        delta: Decimal,
-    },
-    /// No rate for that day.
-    #[error("there is no rate from {from} to {to} on {day} or up to {age_days_max} days before")]
-    FxRate {
-        /// From.
-        from: Currency,
-        /// To.
-        to: Currency,
-        /// For the day.
-        day: Day,
-        /// Oldest that would do.
-        age_days_max: u32,
-    },
-    /// Texts that are not alike enough.
-    #[error("{left} and {right} are alike by {likeness}, at least {at_least} is needed")]
-    Text {
-        /// Selector on the left.
-        left: String,
-        /// Selector on the right.
-        right: String,
-        /// How alike, in thousandths.
-        likeness: u32,
-        /// How alike they must be.
-        at_least: u32,
-    },
-    /// Too few fields are filled and agree.
-    #[error("{found} fields agree, at least {needed} are needed")]
-    Evidence {
-        /// How many agree.
-        found: u32,
-        /// How many must.
-        needed: u32,
-    },
-}
-
-impl Miss {
-    /// The reason that it gives an open record.
-    #[must_use]
-    pub const fn reason(&self) -> Reason {
-        match self {
-            Self::Sign { .. } => Reason::SignMismatch,
-            Self::Currency { .. } => Reason::CurrencyMismatch,
-            Self::Amount { .. } => Reason::AmountOutOfTolerance,
-            Self::Date { .. } => Reason::DateOutOfWindow,
-            Self::FeeMissing | Self::FeeCurrency(_) | Self::Fee { .. } => Reason::FeeVariance,
-            Self::FxRate { .. } => Reason::FxRateMissing,
-            Self::Text { .. } | Self::Evidence { .. } => Reason::NoCandidate,
-        }
-    }
-}
 
 /// A pair that passed all gates.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -628,78 +517,6 @@ fn calendar_of(rules: &RuleSet, name: &str) -> Calendar {
         let weekend: Vec<u8> = spec.weekend.iter().map(|&day| number(day)).collect();
         Calendar::new(&weekend, spec.holidays.iter().copied())
     })
-}
-
-/// The absolute tolerance for a currency.
-fn tolerance(rule: &AmountRule, currency: Currency) -> Exact {
-    if rule.currencies.is_empty() {
-        return rule.tolerance.unwrap_or(Exact::ZERO);
-    }
-    rule.currencies.get(&currency.to_string()).copied().or(rule.tolerance).unwrap_or(Exact::ZERO)
-}
-
-/// Inclusive bounds, by comparison of integers: no division, no float.
-fn within(rule: &AmountRule, left: Decimal, right: Decimal, delta: Decimal, currency: Currency) -> bool {
-    let absolute = || delta.abs() <= tolerance(rule, currency).0;
-    let Some(percent) = rule.percent else { return absolute() };
-    let relative = || {
-        let (l, r) = (left.abs(), right.abs());
-        let base = match rule.base {
-            PercentBase::Left => l,
-            PercentBase::Right => r,
-            PercentBase::Min => l.min(r),
-            PercentBase::Max => l.max(r),
-        };
-        // |delta| × 100 × 10^decimals(p) <= p × base
-        let side = || -> Option<bool> {
-            let exponent = delta.exponent.max(base.exponent);
-            let distance =
-                delta.abs().units_at(exponent)?.checked_mul(100)?.checked_mul(pow10(percent.0.exponent))?;
-            Some(distance <= base.units_at(exponent)?.checked_mul(percent.0.units)?)
-        };
-        side().unwrap_or(false)
-    };
-    let has_absolute = rule.tolerance.is_some() || !rule.currencies.is_empty();
-    match (has_absolute, rule.combine) {
-        (false, _) => relative(),
-        (true, Combine::Or) => absolute() || relative(),
-        (true, Combine::And) => absolute() && relative(),
-    }
-}
-
-/// The bound of an amount rule, as people read it.
-fn allowed(rule: &AmountRule, currency: Currency) -> String {
-    let absolute = tolerance(rule, currency).0;
-    match (rule.percent, rule.tolerance.is_some() || !rule.currencies.is_empty()) {
-        (None, _) => absolute.to_string(),
-        (Some(percent), false) => format!("{percent} %"),
-        (Some(percent), true) => {
-            format!("{absolute} {} {percent} %", if rule.combine == Combine::Or { "or" } else { "and" })
-        }
-    }
-}
-
-/// The fee of a schedule for a gross amount, rounded half to even, with the sign of the gross amount.
-#[must_use]
-pub fn scheduled_fee(schedule: &FeeSchedule, gross: Decimal, currency: Currency) -> Decimal {
-    let magnitude = gross.abs();
-    let tier = schedule.tiers.iter().filter(|tier| tier.from.0 <= magnitude).max_by_key(|tier| tier.from);
-    let (flat, percent) = tier.map_or_else(
-        || (schedule.flat.unwrap_or(Exact::ZERO).0, schedule.percent.unwrap_or(Exact::ZERO).0),
-        |tier| (tier.flat.0, tier.percent.0),
-    );
-    let share = magnitude
-        .units
-        .checked_mul(percent.units)
-        .map_or(Decimal::ZERO, |units| Decimal::new(units, magnitude.exponent + percent.exponent + 2));
-    let mut fee = flat.checked_add(share).unwrap_or(flat).rounded(currency.exponent());
-    if let Some(min) = schedule.min {
-        fee = fee.max(min.0);
-    }
-    if let Some(max) = schedule.max {
-        fee = fee.min(max.0);
-    }
-    if gross.units < 0 { Decimal::new(-fee.units, fee.exponent) } else { fee }
 }
 
 /// An amount with its currency, as people read it.

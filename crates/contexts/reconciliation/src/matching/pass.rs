@@ -5,9 +5,11 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::block::{Found, Solver, Union};
+use super::block::Solver;
+use super::found::Found;
 use super::gates::Plan;
 use super::key::Key;
+use super::union::Union;
 use crate::side::{RecordNo, Side};
 use crate::source::SideName;
 

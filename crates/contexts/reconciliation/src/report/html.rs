@@ -311,7 +311,10 @@ fn exceptions(page: &mut String, outcome: &Outcome, sides: [&Side; 2]) -> io::Re
                 page,
                 "<td>{}<td>{}</tr>",
                 nearest.join("<br>"),
-                escape(diagnosis.map_or("nothing shares its key, or its amount and day", |diagnosis| &diagnosis.detail))
+                escape(
+                    diagnosis.map_or("nothing shares its key, or its amount and day", |diagnosis| &diagnosis
+                        .detail)
+                )
             );
         }
         page.push_str("</table></div>");
