@@ -56,7 +56,7 @@ fn read(format: Format, bytes: &[u8]) {
             "{place} is outside {} bytes of {}",
             bytes.len(),
             format.name()
-        )
+        );
     };
     for row in &rows {
         inside(row.place);
