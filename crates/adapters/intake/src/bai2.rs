@@ -44,6 +44,42 @@ struct Logical {
     fields: Vec<String>,
     place: Place,
     lines: u64,
+    /// Its last line ended with a slash.
+    is_ended: bool,
+}
+
+impl Logical {
+    fn go_on(&mut self, between: char, text: &str) {
+        if let Some(last) = self.fields.last_mut() {
+            last.push(between);
+            last.push_str(text);
+        }
+    }
+
+    /// A line that was broken inside a field: its first part belongs to the field that was left open.
+    fn go_on_fields(&mut self, text: &str) {
+        self.is_ended = text.ends_with('/');
+        let text = text.strip_suffix('/').unwrap_or(text);
+        for (index, part) in text.split(',').enumerate() {
+            match self.fields.last_mut().filter(|_| index == 0) {
+                Some(last) => last.push_str(part.trim()),
+                None => self.fields.push(part.to_owned()),
+            }
+        }
+    }
+}
+
+/// The codes of records.
+const CODES: [&str; 8] = ["01", "02", "03", "16", "49", "88", "98", "99"];
+
+/// Where the next record of the same line begins: after a slash, blanks, and a code with its comma.
+fn next_record(line: &str) -> Option<usize> {
+    line.match_indices('/').find_map(|(at, _)| {
+        let after = line.get(at + 1..)?;
+        let rest = after.trim_start();
+        let is_code = rest.get(..2).is_some_and(|code| CODES.contains(&code)) && rest.get(2..3) == Some(",");
+        (is_code && rest.len() < after.len()).then_some(line.len() - rest.len())
+    })
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +95,8 @@ pub(crate) struct Bai2 {
     table: Table,
     pending: VecDeque<Item>,
     open: Option<Logical>,
+    /// What is left of a line that holds several records.
+    rest: Option<(String, Place)>,
     account: String,
     currency: String,
     group_currency: String,
@@ -78,6 +116,7 @@ impl Bai2 {
             table: Table::with(&COLUMNS),
             pending: VecDeque::new(),
             open: None,
+            rest: None,
             account: String::new(),
             currency: String::new(),
             group_currency: String::new(),
@@ -90,58 +129,66 @@ impl Bai2 {
         }
     }
 
+    /// The next line, or the next record where several stand on one line.
+    fn next_part(&mut self) -> Result<Option<(String, Place)>, ReadError> {
+        let (text, place) = match self.rest.take() {
+            Some(rest) => rest,
+            None => match self.lines.next()? {
+                Some(line) => (line.text, line.place),
+                None => return Ok(None),
+            },
+        };
+        let Some(at) = next_record(&text) else { return Ok(Some((text, place))) };
+        let (first, rest) = text.split_at(at);
+        self.rest = Some((rest.to_owned(), Place { line: place.line, byte: place.byte + at as u64 }));
+        Ok(Some((first.to_owned(), place)))
+    }
+
     /// Reads one line; returns the record that it ends.
     fn take_line(&mut self) -> Result<Option<Logical>, ReadError> {
-        let Some(line) = self.lines.next()? else {
+        let Some((text, place)) = self.next_part()? else {
             self.at_end = true;
             return Ok(self.open.take());
         };
-        let text = line.text.trim_end();
+        let text = text.trim_end();
         if text.trim().is_empty() {
             return Ok(None);
         }
         let (code, rest) = text.trim_start().split_once(',').unwrap_or((text.trim(), ""));
         if code == "88" {
             let Some(open) = &mut self.open else {
-                self.reject(line.place, "a continuation (88) without a record before it", text);
+                self.reject(place, "a continuation (88) without a record before it", text);
                 return Ok(None);
             };
             open.lines += 1;
             // In a text the continuation goes on with the text, elsewhere with the next field.
             let in_text = open.code == "16" && has_text(&open.fields);
+            open.is_ended = rest.ends_with('/');
             let rest = rest.strip_suffix('/').unwrap_or(rest);
-            match open.fields.last_mut().filter(|_| in_text) {
-                Some(last) => {
-                    last.push('\n');
-                    last.push_str(rest);
-                }
-                None => open.fields.extend(rest.split(',').map(str::to_owned)),
+            if in_text {
+                open.go_on('\n', rest);
+            } else {
+                open.fields.extend(rest.split(',').map(str::to_owned));
             }
             return Ok(None);
         }
-        if !matches!(code, "01" | "02" | "03" | "16" | "49" | "98" | "99") {
-            // A text without a slash at its end may go on in lines without a code.
-            match self
-                .open
-                .as_mut()
-                .filter(|open| open.code == "16" && has_text(&open.fields))
-                .and_then(|open| open.fields.last_mut())
-            {
-                Some(last) => {
-                    last.push('\n');
-                    last.push_str(text);
-                }
-                None => self.reject(
-                    line.place,
+        if !CODES.contains(&code) {
+            match &mut self.open {
+                // A record without a slash at its end goes on in the next line: its text, or its last field.
+                Some(open) if open.code == "16" && has_text(&open.fields) => open.go_on('\n', text),
+                Some(open) if !open.is_ended => open.go_on_fields(text),
+                _ => self.reject(
+                    place,
                     "the line has no known record code (01, 02, 03, 16, 49, 88, 98, 99)",
                     text,
                 ),
             }
             return Ok(None);
         }
+        let is_ended = rest.ends_with('/');
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let fields = rest.split(',').map(str::to_owned).collect();
-        Ok(self.open.replace(Logical { code: code.to_owned(), fields, place: line.place, lines: 1 }))
+        Ok(self.open.replace(Logical { code: code.to_owned(), fields, place, lines: 1, is_ended }))
     }
 
     fn reject(&mut self, place: Place, reason: &str, raw: &str) {

@@ -89,12 +89,7 @@ fn is_binary(text: &str) -> bool {
 
 fn is_swift(start: &str) -> bool {
     let mut lines = start.lines().take(60).map(str::trim);
-    start.starts_with("{1:F")
-        || lines.any(|line| {
-            [":20:", ":25:", ":28C:", ":28:", ":60F:", ":60M:", ":61:"]
-                .iter()
-                .any(|tag| line.starts_with(tag))
-        })
+    start.starts_with("{1:F") || lines.any(|line| crate::mt940::tag_of(line).is_some())
 }
 
 fn is_bai2(start: &str) -> bool {
@@ -102,7 +97,7 @@ fn is_bai2(start: &str) -> bool {
         && start
             .lines()
             .nth(1)
-            .is_some_and(|line| line.trim_start().starts_with("02,") || line.trim_start().starts_with("88,"))
+            .is_some_and(|line| ["02,", "03,", "88,"].iter().any(|code| line.trim_start().starts_with(code)))
 }
 
 /// NDJSON has a whole object on its first line and more after it.

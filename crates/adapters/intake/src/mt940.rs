@@ -42,6 +42,12 @@ const TAGS: [&str; 24] = [
     "34F", "34C", "34D", "90C", "90D", "NS", "940", "942",
 ];
 
+/// Splits `:61:rest` into tag and rest, for known tags only.
+pub(crate) fn tag_of(text: &str) -> Option<(&str, &str)> {
+    let (tag, rest) = text.strip_prefix(':')?.split_once(':')?;
+    TAGS.contains(&tag).then_some((tag, rest))
+}
+
 /// How MT940 rows become records.
 pub(crate) fn profile() -> Profile {
     let mut profile = Profile::canonical(&COLUMNS, NumberFormat::Comma, DateFormat::ShortYearMonthDay);
@@ -116,12 +122,6 @@ impl Mt940 {
         }
     }
 
-    /// Splits `:61:rest` into tag and rest, for known tags only.
-    fn tag_of(text: &str) -> Option<(&str, &str)> {
-        let (tag, rest) = text.strip_prefix(':')?.split_once(':')?;
-        TAGS.contains(&tag).then_some((tag, rest))
-    }
-
     fn feed(&mut self, line: &Line, row: &mut Row) -> Option<Item> {
         let mut text = line.text.trim_end();
         // Envelope `{1:…}{2:…}{4:` before the first field.
@@ -131,7 +131,7 @@ impl Mt940 {
             text = rest;
         }
         let trimmed = text.trim_start();
-        if let Some((tag, rest)) = Self::tag_of(trimmed) {
+        if let Some((tag, rest)) = tag_of(trimmed) {
             let finished = self.close(row);
             self.any_tag = true;
             self.open = Some(Field { tag: tag.to_owned(), lines: vec![rest.to_owned()], place: line.place });
