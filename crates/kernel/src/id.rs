@@ -282,7 +282,7 @@ impl Generator {
 
 /// The port through which code obtains new ids.
 pub trait Ids: Send + Sync {
-    /// The next 63 bits; wrap them with [`Id::from_raw`] or use [`Ids::next`].
+    /// The next 63 bits; wrap them with [`Id::from_raw`] or use `next` of `dyn Ids`.
     ///
     /// # Errors
     /// As [`Generator::issue`].
