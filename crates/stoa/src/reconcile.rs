@@ -12,7 +12,7 @@ use stoa_reconciliation::load::{self, LoadError};
 use stoa_reconciliation::matching::outcome::Outcome;
 use stoa_reconciliation::matching::rates::Rates;
 use stoa_reconciliation::matching::{self, EngineError, RunOptions, explain};
-use stoa_reconciliation::report::{self, SourceFile, Summary};
+use stoa_reconciliation::report::{self, Results, SourceFile, Summary};
 use stoa_reconciliation::rules::{self, InferOptions, RuleSet};
 use stoa_reconciliation::side::{Builder, Side};
 use stoa_reconciliation::source::{SideName, SourceSpec};
@@ -243,15 +243,13 @@ fn write_results(
         (create("links.csv")?, create("matches.csv")?, create("exceptions.csv")?);
     let (mut rejected, mut rules_file, mut html, mut json) =
         (create("rejected.csv")?, create("rules.yaml")?, create("report.html")?, create("summary.json")?);
-    let (a, b) = in_parallel(
-        || report::write_links(&mut links, outcome, sides),
-        || {
-            report::write_matches(&mut matches, outcome, sides)
-                .and_then(|()| report::write_exceptions(&mut exceptions, outcome, sides))
-        },
-        threads > 1,
-    );
-    a.and(b).map_err(fail)?;
+    let [left, right] = sides;
+    let (left_ids, right_ids) = in_parallel(|| left.ids(), || right.ids(), threads > 1);
+    let (left_ids, right_ids) = (left_ids.map_err(fail)?, right_ids.map_err(fail)?);
+    let results = Results { outcome, sides, ids: [&left_ids, &right_ids], threads };
+    report::write_links(&mut links, results).map_err(fail)?;
+    report::write_matches(&mut matches, results).map_err(fail)?;
+    report::write_exceptions(&mut exceptions, results).map_err(fail)?;
     let mut decisions = blake3::Hasher::new();
     for file in [&links, &matches, &exceptions] {
         decisions.update(file.hasher.finalize().as_bytes());

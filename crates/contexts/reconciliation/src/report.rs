@@ -9,7 +9,7 @@ mod html;
 mod summary;
 mod terminal;
 
-pub use csv::{write_exceptions, write_links, write_matches, write_rejected};
+pub use csv::{Results, write_exceptions, write_links, write_matches, write_rejected};
 pub use files::SourceFile;
 pub use html::write_html;
 pub use summary::{Identity, IdentityError, PassSummary, SideSummary, Summary};

@@ -131,6 +131,20 @@ impl Side {
         &self.profiles
     }
 
+    /// All ids, for results that name many records in no particular order.
+    ///
+    /// # Errors
+    /// Of the scratch storage.
+    pub fn ids(&self) -> io::Result<Ids> {
+        let mut ids = Ids { text: String::new(), ends: Vec::with_capacity(self.len()) };
+        let mut cursor = self.cursor();
+        for record in 0..RecordNo::try_from(self.len()).unwrap_or(RecordNo::MAX) {
+            cursor.id_into(record, &mut ids.text)?;
+            ids.ends.push(ids.text.len() as u64);
+        }
+        Ok(ids)
+    }
+
     /// Bytes that were moved to scratch.
     #[must_use]
     pub const fn spilled_bytes(&self) -> u64 {
@@ -151,6 +165,25 @@ impl Side {
             content: Content(content),
             ordinal: self.ordinals.get(index).copied().unwrap_or(0),
         })
+    }
+}
+
+/// The ids of a side, side by side in memory.
+#[derive(Debug)]
+pub struct Ids {
+    text: String,
+    ends: Vec<u64>,
+}
+
+impl Ids {
+    /// The id of a record.
+    #[must_use]
+    #[inline]
+    pub fn of(&self, record: RecordNo) -> &str {
+        let index = record as usize;
+        let end = |at: usize| self.ends.get(at).and_then(|&end| usize::try_from(end).ok());
+        let start = index.checked_sub(1).map_or(Some(0), end);
+        start.zip(end(index)).and_then(|(start, end)| self.text.get(start..end)).unwrap_or("")
     }
 }
 

@@ -1,7 +1,7 @@
 //! Laws of the engine on random records and rules: no record twice, no pair past its gates, no dependence on how the work is
 //! divided, and what was confirmed before stays.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot be set up is to fail")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up is to fail")]
 
 use std::sync::atomic::AtomicBool;
 
@@ -30,9 +30,12 @@ fn side(lines: &[Line]) -> Side {
     let mut row = Row::default();
     for (number, (day, reference, cents, text)) in lines.iter().enumerate() {
         row.restart(Place { line: number as u64 + 2, byte: 0 });
-        let amount = format!("{}{}.{:02}", if *cents < 0 { "-" } else { "" }, cents.abs() / 100, cents.abs() % 100);
+        let amount =
+            format!("{}{}.{:02}", if *cents < 0 { "-" } else { "" }, cents.abs() / 100, cents.abs() % 100);
         let reference = if *reference == 0 { String::new() } else { format!("R{reference}") };
-        for cell in [&format!("{number:03}"), &format!("2025-01-{day:02}"), &reference, &amount, &format!("t{text}")] {
+        for cell in
+            [&format!("{number:03}"), &format!("2025-01-{day:02}"), &reference, &amount, &format!("t{text}")]
+        {
             row.push(cell);
         }
         builder.add(&row).unwrap();
@@ -58,7 +61,10 @@ fn decide(sides: [&Side; 2], matched: &[(u32, u32)], threads: usize, partitions:
 
 /// Every decision as text.
 fn told(outcome: &Outcome) -> String {
-    format!("{:?}{:?}{:?}{:?}{:?}", outcome.left, outcome.right, outcome.groups, outcome.links, outcome.diagnoses)
+    format!(
+        "{:?}{:?}{:?}{:?}{:?}",
+        outcome.left, outcome.right, outcome.groups, outcome.links, outcome.diagnoses
+    )
 }
 
 fn lines() -> impl Strategy<Value = Vec<Line>> {

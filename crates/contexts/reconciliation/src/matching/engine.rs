@@ -63,6 +63,8 @@ pub fn run(
     for pass in &rules.passes {
         outcome.passes.push((pass.name.clone(), pass.outcome == PassOutcome::Confirmed));
     }
+    outcome.fee_passes =
+        plans.iter().filter(|plan| plan.pass.amount.fee.is_some()).map(|plan| plan.number).collect();
     if !matched.is_empty() {
         let number = u8::try_from(outcome.passes.len()).map_err(|_| EngineError::TooManyPasses)?;
         outcome.passes.push(("confirmed before".to_owned(), true));

@@ -220,6 +220,8 @@ pub struct Outcome {
     pub passes: Vec<(String, bool)>,
     /// Work that met a bound.
     pub bounded: Vec<Bounded>,
+    /// Passes that compare gross with net and fee.
+    pub fee_passes: Vec<u8>,
 }
 
 impl Outcome {

@@ -7,25 +7,73 @@ use stoa_kernel::money::Decimal;
 use super::SourceFile;
 use crate::field::Field;
 use crate::matching::outcome::{Group, Kind, Link, LinkStatus, Outcome, Standing};
-use crate::side::{Cursor, RecordNo, Side};
+use crate::side::{Ids, RecordNo, Side};
 use crate::source::SideName;
 
-/// Builds one line after the other in one buffer.
-struct Lines<'w> {
-    out: &'w mut dyn Write,
-    buffer: Vec<u8>,
-    first: bool,
+/// Records whose lines are formatted in one go.
+const CHUNK_RECORDS: usize = 1 << 15;
+
+/// What the result files are written from.
+#[derive(Debug, Clone, Copy)]
+pub struct Results<'a> {
+    /// The decisions.
+    pub outcome: &'a Outcome,
+    /// The records.
+    pub sides: [&'a Side; 2],
+    /// Their ids.
+    pub ids: [&'a Ids; 2],
+    /// Threads to format lines with.
+    pub threads: usize,
 }
 
-impl<'w> Lines<'w> {
-    fn new(out: &'w mut dyn Write, header: &str) -> io::Result<Self> {
-        out.write_all(header.as_bytes())?;
-        out.write_all(b"\n")?;
-        Ok(Self { out, buffer: Vec::with_capacity(1 << 16), first: true })
-    }
+/// Builds one line after the other in one buffer.
+#[derive(Default)]
+struct Lines {
+    buffer: Vec<u8>,
+    started: bool,
+}
 
+/// Formats chunks of the left records on several threads and writes them in order.
+fn write_chunks(
+    out: &mut dyn Write,
+    header: &str,
+    records: usize,
+    threads: usize,
+    format: impl Fn(std::ops::Range<usize>, &mut Lines) + Sync,
+) -> io::Result<()> {
+    out.write_all(header.as_bytes())?;
+    out.write_all(b"\n")?;
+    let chunks: Vec<_> = (0..records)
+        .step_by(CHUNK_RECORDS)
+        .map(|start| start..(start + CHUNK_RECORDS).min(records))
+        .collect();
+    for wave in chunks.chunks(threads.max(1)) {
+        let format = |chunk: &std::ops::Range<usize>| {
+            let mut lines = Lines::default();
+            format(chunk.clone(), &mut lines);
+            lines.buffer
+        };
+        if let [only] = wave {
+            out.write_all(&format(only))?;
+            continue;
+        }
+        let buffers = std::thread::scope(|scope| {
+            let workers: Vec<_> = wave.iter().map(|chunk| scope.spawn(|| format(chunk))).collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect::<Vec<_>>()
+        });
+        for buffer in buffers {
+            out.write_all(&buffer)?;
+        }
+    }
+    Ok(())
+}
+
+impl Lines {
     fn separate(&mut self) {
-        if !std::mem::take(&mut self.first) {
+        if std::mem::replace(&mut self.started, true) {
             self.buffer.push(b',');
         }
     }
@@ -88,141 +136,159 @@ impl<'w> Lines<'w> {
         self.buffer.extend_from_slice(digits.get(at..).unwrap_or(&[]));
     }
 
-    fn end(&mut self) -> io::Result<()> {
-        self.buffer.push(b'\n');
-        self.first = true;
-        if self.buffer.len() > 60_000 {
-            self.out.write_all(&self.buffer)?;
-            self.buffer.clear();
+    fn maybe_amount(&mut self, amount: Option<Decimal>) {
+        match amount {
+            Some(amount) => self.amount(amount),
+            None => self.plain(""),
         }
-        Ok(())
     }
 
-    fn finish(self) -> io::Result<()> {
-        self.out.write_all(&self.buffer)?;
-        self.out.flush()
+    fn integer(&mut self, number: i64) {
+        self.amount(Decimal::new(i128::from(number), 0));
     }
+
+    fn end(&mut self) {
+        self.buffer.push(b'\n');
+        self.started = false;
+    }
+}
+
+/// The left records of a chunk with where they have ended.
+fn standings(outcome: &Outcome, chunk: std::ops::Range<usize>) -> impl Iterator<Item = (RecordNo, Standing)> {
+    let first = RecordNo::try_from(chunk.start).unwrap_or(RecordNo::MAX);
+    (first..).zip(outcome.left.get(chunk).unwrap_or(&[]).iter().copied())
 }
 
 /// Writes `links.csv`: one line for each pair of records that a decision connects, sorted by the left record.
 ///
 /// # Errors
-/// Of the writer or the scratch storage.
-pub fn write_links(out: &mut dyn Write, outcome: &Outcome, sides: [&Side; 2]) -> io::Result<()> {
-    let [left, right] = sides;
-    let mut lines = Lines::new(out, "left_id,right_id,status")?;
-    let (mut left_cursor, mut right_cursor) = (left.cursor(), right.cursor());
-    let (mut left_id, mut right_id) = (String::new(), String::new());
-    let mut others = outcome.links.iter().peekable();
-    for (record, &standing) in (0..).zip(&outcome.left) {
-        left_id.clear();
-        let mut line = |lines: &mut Lines<'_>, link: Link, left_id: &mut String| -> io::Result<()> {
-            if left_id.is_empty() {
-                left_cursor.id_into(link.left, left_id)?;
-            }
-            right_id.clear();
-            right_cursor.id_into(link.right, &mut right_id)?;
-            lines.text(left_id);
-            lines.text(&right_id);
+/// Of the writer.
+pub fn write_links(out: &mut dyn Write, results: Results<'_>) -> io::Result<()> {
+    let Results { outcome, ids: [left_ids, right_ids], .. } = results;
+    write_chunks(out, "left_id,right_id,status", outcome.left.len(), results.threads, |chunk, lines| {
+        let first = RecordNo::try_from(chunk.start).unwrap_or(RecordNo::MAX);
+        let from = outcome.links.partition_point(|link| link.left < first);
+        let mut others = outcome.links.iter().skip(from).peekable();
+        let line = |lines: &mut Lines, link: Link| {
+            lines.text(left_ids.of(link.left));
+            lines.text(right_ids.of(link.right));
             lines.plain(link.status.name());
-            lines.end()
+            lines.end();
         };
-        match standing {
-            Standing::Pair(partner, pass) => {
-                let status =
-                    if outcome.is_confirmed(pass) { LinkStatus::Matched } else { LinkStatus::Suggested };
-                line(&mut lines, Link { left: record, right: partner, status }, &mut left_id)?;
-            }
-            Standing::Group(number) => {
-                if let Some(group) = outcome.groups.get(number as usize) {
-                    let status = if outcome.is_confirmed(group.pass) {
-                        LinkStatus::Group
-                    } else {
-                        LinkStatus::Suggested
-                    };
-                    for &partner in &group.right {
-                        line(&mut lines, Link { left: record, right: partner, status }, &mut left_id)?;
+        for (left, standing) in standings(outcome, chunk) {
+            match standing {
+                Standing::Pair(right, pass) => {
+                    let status =
+                        if outcome.is_confirmed(pass) { LinkStatus::Matched } else { LinkStatus::Suggested };
+                    line(lines, Link { left, right, status });
+                }
+                Standing::Group(number) => {
+                    if let Some(group) = outcome.groups.get(number as usize) {
+                        let status = if outcome.is_confirmed(group.pass) {
+                            LinkStatus::Group
+                        } else {
+                            LinkStatus::Suggested
+                        };
+                        group.right.iter().for_each(|&right| line(lines, Link { left, right, status }));
                     }
                 }
+                Standing::Open => {}
             }
-            Standing::Open => {}
+            while let Some(link) = others.next_if(|link| link.left == left) {
+                line(lines, *link);
+            }
         }
-        while let Some(link) = others.next_if(|link| link.left == record) {
-            line(&mut lines, *link, &mut left_id)?;
-        }
-    }
-    lines.finish()
+    })?;
+    out.flush()
 }
 
 /// Writes `matches.csv`: one line for each match, confirmed or suggested.
 ///
 /// # Errors
-/// Of the writer or the scratch storage.
-pub fn write_matches(out: &mut dyn Write, outcome: &Outcome, sides: [&Side; 2]) -> io::Result<()> {
-    let [left, right] = sides;
+/// Of the writer.
+pub fn write_matches(out: &mut dyn Write, results: Results<'_>) -> io::Result<()> {
+    let outcome = results.outcome;
     let header = "match,pass,kind,outcome,left_ids,right_ids,left_amount,right_amount,currency,residual,treatment,days";
-    let mut lines = Lines::new(out, header)?;
-    let mut writer =
-        Matches { outcome, sides, left: left.cursor(), right: right.cursor(), ids: String::new(), number: 0 };
-    for (record, &standing) in (0..).zip(&outcome.left) {
-        match standing {
-            Standing::Pair(partner, pass) => {
-                writer.line(&mut lines, pass, Kind::OneToOne, &[record], &[partner])?;
-            }
-            Standing::Group(number) => {
-                if let Some(group) =
-                    outcome.groups.get(number as usize).filter(|group| group.left.first() == Some(&record))
-                {
-                    writer.group(&mut lines, group)?;
-                }
-            }
-            Standing::Open => {}
+    let begins = |record: RecordNo, standing: Standing| match standing {
+        Standing::Pair(..) => true,
+        Standing::Group(number) => {
+            outcome.groups.get(number as usize).is_some_and(|group| group.left.first() == Some(&record))
         }
+        Standing::Open => false,
+    };
+    // Matches before each chunk, so that each knows its first number.
+    let mut before = Vec::new();
+    let mut count = 0u64;
+    for start in (0..outcome.left.len()).step_by(CHUNK_RECORDS) {
+        before.push(count);
+        let chunk = start..(start + CHUNK_RECORDS).min(outcome.left.len());
+        count +=
+            standings(outcome, chunk).filter(|&(record, standing)| begins(record, standing)).count() as u64;
     }
+    let formatter = Matches::of(results);
+    write_chunks(out, header, outcome.left.len(), results.threads, |chunk, lines| {
+        let mut number = before.get(chunk.start / CHUNK_RECORDS).copied().unwrap_or(0);
+        for (record, standing) in
+            standings(outcome, chunk).filter(|&(record, standing)| begins(record, standing))
+        {
+            number += 1;
+            match standing {
+                Standing::Pair(partner, pass) => {
+                    formatter.line(lines, number, pass, Kind::OneToOne, &[record], &[partner]);
+                }
+                Standing::Group(group) => formatter.group(lines, number, outcome.groups.get(group as usize)),
+                Standing::Open => {}
+            }
+        }
+    })?;
+    let mut lines = Lines::default();
     for group in outcome.groups.iter().filter(|group| group.left.is_empty()) {
-        writer.group(&mut lines, group)?;
+        count += 1;
+        formatter.group(&mut lines, count, Some(group));
     }
-    lines.finish()
+    out.write_all(&lines.buffer)?;
+    out.flush()
 }
 
-struct Matches<'s> {
-    outcome: &'s Outcome,
-    sides: [&'s Side; 2],
-    left: Cursor<'s>,
-    right: Cursor<'s>,
-    ids: String,
-    number: u64,
+struct Matches<'a> {
+    results: Results<'a>,
+    has_fees: bool,
 }
 
-impl Matches<'_> {
-    fn group(&mut self, lines: &mut Lines<'_>, group: &Group) -> io::Result<()> {
-        self.line(lines, group.pass, group.kind, &group.left, &group.right)
+impl<'a> Matches<'a> {
+    fn of(results: Results<'a>) -> Self {
+        let mut profiles = results.sides.iter().flat_map(|side| side.profiles());
+        let has_fees = profiles.any(|profile| profile.mapping.column(Field::Fee).is_some());
+        Self { results, has_fees }
+    }
+
+    fn group(&self, lines: &mut Lines, number: u64, group: Option<&Group>) {
+        if let Some(group) = group {
+            self.line(lines, number, group.pass, group.kind, &group.left, &group.right);
+        }
     }
 
     fn line(
-        &mut self,
-        lines: &mut Lines<'_>,
+        &self,
+        lines: &mut Lines,
+        number: u64,
         pass: u8,
         kind: Kind,
         left: &[RecordNo],
         right: &[RecordNo],
-    ) -> io::Result<()> {
-        let [l, r] = self.sides;
-        self.number += 1;
-        let name = self.outcome.passes.get(usize::from(pass)).map_or("", |(name, _)| name.as_str());
-        lines.plain(&self.number.to_string());
-        lines.text(name);
+    ) {
+        let Results { outcome, sides: [l, r], ids: [left_ids, right_ids], .. } = self.results;
+        lines.integer(i64::try_from(number).unwrap_or(i64::MAX));
+        lines.text(outcome.passes.get(usize::from(pass)).map_or("", |(name, _)| name));
         lines.plain(kind.name());
-        lines.plain(if self.outcome.is_confirmed(pass) { "confirmed" } else { "suggested" });
-        for (cursor, records) in [(&mut self.left, left), (&mut self.right, right)] {
-            self.ids.clear();
-            for (index, &record) in records.iter().enumerate() {
-                if index > 0 {
-                    self.ids.push_str(" + ");
+        lines.plain(if outcome.is_confirmed(pass) { "confirmed" } else { "suggested" });
+        for (ids, records) in [(left_ids, left), (right_ids, right)] {
+            match records {
+                &[only] => lines.text(ids.of(only)),
+                several => {
+                    lines.text(&several.iter().map(|&record| ids.of(record)).collect::<Vec<_>>().join(" + "));
                 }
-                cursor.id_into(record, &mut self.ids)?;
             }
-            lines.text(&self.ids);
         }
         let sum = |side: &Side, records: &[RecordNo]| {
             records.iter().fold(None, |sum: Option<Decimal>, &record| {
@@ -232,10 +298,7 @@ impl Matches<'_> {
         };
         let (left_sum, right_sum) = (sum(l, left), sum(r, right));
         for sum in [left_sum, right_sum] {
-            match sum {
-                Some(sum) => lines.amount(sum),
-                None => lines.plain(""),
-            }
+            lines.maybe_amount(sum);
         }
         let currency =
             |side: &Side, records: &[RecordNo]| records.first().map(|&record| side.currency(record));
@@ -244,29 +307,22 @@ impl Matches<'_> {
         let letters = lc.or(rc).map_or([b'X'; 3], stoa_kernel::currency::Currency::letters);
         lines.plain(std::str::from_utf8(&letters).unwrap_or(""));
         let residual = left_sum.zip(right_sum).filter(|_| !converted).and_then(|(a, b)| a.checked_sub(b));
-        match residual {
-            Some(residual) => lines.amount(residual),
-            None => lines.plain(""),
-        }
-        lines.plain(match (converted, residual) {
-            (true, _) => "fx",
-            (false, Some(residual)) if residual.units != 0 => {
-                let has_fee = |profiles: &[crate::profile::Profile]| {
-                    profiles.iter().any(|profile| profile.mapping.column(Field::Fee).is_some())
-                };
-                if residual.abs() > Decimal::new(1, 0) && (has_fee(l.profiles()) || has_fee(r.profiles())) {
-                    "fee"
-                } else {
-                    "tolerance"
-                }
-            }
-            _ => "none",
-        });
+        lines.maybe_amount(residual);
+        lines.plain(self.treatment(pass, converted, residual));
         match (left.first(), right.first()) {
-            (Some(&a), Some(&b)) => lines.plain(&r.booked(b).since(l.booked(a)).to_string()),
+            (Some(&a), Some(&b)) => lines.integer(i64::from(r.booked(b).since(l.booked(a)))),
             _ => lines.plain(""),
         }
-        lines.end()
+        lines.end();
+    }
+
+    fn treatment(&self, pass: u8, converted: bool, residual: Option<Decimal>) -> &'static str {
+        match residual.filter(|residual| residual.units != 0) {
+            _ if converted => "fx",
+            None => "none",
+            Some(_) if self.has_fees && self.results.outcome.fee_passes.contains(&pass) => "fee",
+            Some(_) => "tolerance",
+        }
     }
 }
 
@@ -274,26 +330,25 @@ impl Matches<'_> {
 ///
 /// # Errors
 /// Of the writer or the scratch storage.
-pub fn write_exceptions(out: &mut dyn Write, outcome: &Outcome, sides: [&Side; 2]) -> io::Result<()> {
-    let [left, right] = sides;
-    let mut lines = Lines::new(
-        out,
-        "side,id,reason,date,amount,currency,references,counterparty,text,pass,candidates,detail",
+pub fn write_exceptions(out: &mut dyn Write, results: Results<'_>) -> io::Result<()> {
+    let Results { outcome, sides: [left, right], ids: [left_ids, right_ids], .. } = results;
+    out.write_all(
+        b"side,id,reason,date,amount,currency,references,counterparty,text,pass,candidates,detail",
     )?;
-    for (name, own, other, standings) in
-        [(SideName::Left, left, right, &outcome.left), (SideName::Right, right, left, &outcome.right)]
-    {
-        let (mut cursor, mut candidates) = (own.cursor(), other.cursor());
-        let mut id = String::new();
+    out.write_all(b"\n")?;
+    let mut lines = Lines::default();
+    for (name, own, own_ids, other_ids, standings) in [
+        (SideName::Left, left, left_ids, right_ids, &outcome.left),
+        (SideName::Right, right, right_ids, left_ids, &outcome.right),
+    ] {
+        let mut cursor = own.cursor();
         for (record, _) in (0..).zip(standings).filter(|(_, standing)| **standing == Standing::Open) {
             let diagnosis = outcome.diagnoses.get(&(name, record));
-            id.clear();
-            cursor.id_into(record, &mut id)?;
             let (row, profile) = cursor.row(record)?;
             let mut references = Vec::new();
             profile.references(row, |reference| references.push(reference.to_owned()));
             lines.plain(name.name());
-            lines.text(&id);
+            lines.text(own_ids.of(record));
             lines.plain(outcome.reason(name, record).name());
             lines.plain(&own.booked(record).to_string());
             lines.amount(own.amount(record));
@@ -314,14 +369,19 @@ pub fn write_exceptions(out: &mut dyn Write, outcome: &Outcome, sides: [&Side; 2
                 if !ids.is_empty() {
                     ids.push_str(" | ");
                 }
-                candidates.id_into(candidate, &mut ids)?;
+                ids.push_str(other_ids.of(candidate));
             }
             lines.text(&ids);
             lines.text(diagnosis.map_or("", |diagnosis| &diagnosis.detail));
-            lines.end()?;
+            lines.end();
+            if lines.buffer.len() > 1 << 16 {
+                out.write_all(&lines.buffer)?;
+                lines.buffer.clear();
+            }
         }
     }
-    lines.finish()
+    out.write_all(&lines.buffer)?;
+    out.flush()
 }
 
 /// Writes `rejected.csv`: one line for each row that was not read.
@@ -329,7 +389,8 @@ pub fn write_exceptions(out: &mut dyn Write, outcome: &Outcome, sides: [&Side; 2
 /// # Errors
 /// Of the writer.
 pub fn write_rejected(out: &mut dyn Write, files: &[SourceFile]) -> io::Result<()> {
-    let mut lines = Lines::new(out, "side,file,line,byte,reason,row")?;
+    out.write_all(b"side,file,line,byte,reason,row\n")?;
+    let mut lines = Lines::default();
     for file in files {
         for rejection in &file.batch.rejections {
             lines.plain(file.side.name());
@@ -338,23 +399,22 @@ pub fn write_rejected(out: &mut dyn Write, files: &[SourceFile]) -> io::Result<(
             lines.plain(&rejection.place.byte.to_string());
             lines.text(&rejection.reason);
             lines.text(&rejection.raw);
-            lines.end()?;
+            lines.end();
         }
     }
-    lines.finish()
+    out.write_all(&lines.buffer)?;
+    out.flush()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn line(write: impl Fn(&mut Lines<'_>)) -> String {
-        let mut out = Vec::new();
-        let mut lines = Lines::new(&mut out, "h").unwrap();
+    fn line(write: impl Fn(&mut Lines)) -> String {
+        let mut lines = Lines::default();
         write(&mut lines);
-        lines.end().unwrap();
-        lines.finish().unwrap();
-        String::from_utf8(out).unwrap().strip_prefix("h\n").unwrap().to_owned()
+        lines.end();
+        String::from_utf8(lines.buffer).unwrap()
     }
 
     #[test]
