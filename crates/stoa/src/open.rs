@@ -9,7 +9,7 @@ use stoa_reconciliation::field::Field;
 use stoa_reconciliation::normalise::references::{Extractor, ExtractorSpec};
 use stoa_reconciliation::normalise::text;
 use stoa_reconciliation::rules::InferOptions;
-use stoa_reconciliation::source::{SideName, SourceSpec};
+use stoa_reconciliation::source::{Format, SideName, SourceSpec};
 
 use crate::failure::Failure;
 
@@ -23,7 +23,7 @@ pub(crate) fn side(paths: &[PathBuf], spec: &SourceSpec, scratch: &Path) -> Resu
 
 /// What a reference looks like in free text: letters, a mark, and four digits or more.
 const REFERENCE_IN_TEXT: &str =
-    r"(?i)(?<ref>\b(?:[a-z]{1,6}[-/ ]?)?[0-9]{4,}(?:[-/]?[a-z0-9]+)*\b|\b[a-z]{2,6}-[a-z0-9]{4,}\b)";
+    r"(?i)(?<ref>\b(?:[a-z]{1,6}[-/]?)?[0-9]{4,}(?:[-/]?[a-z0-9]+)*\b|\b[a-z]{2,6}-[a-z0-9]{4,}\b)";
 
 /// When one side names no currency and the other has only one, it is that one.
 pub(crate) fn adopt_currency(left: &mut [Opened], right: &mut [Opened]) {
@@ -50,7 +50,8 @@ fn currencies(files: &[Opened]) -> BTreeSet<Currency> {
         .collect()
 }
 
-/// Finds references in free text on a side that has no column for them, so that inferred rules can use them.
+/// Finds references in free text, so that inferred rules can use them: in bank statements always, since what they have in
+/// columns is the bank's own; in tables where no column has any.
 pub(crate) fn find_references(files: &mut [Opened]) {
     for file in files {
         let has_column = file.profile.mapping.column(Field::Reference).is_some();
@@ -60,7 +61,9 @@ pub(crate) fn find_references(files: &mut [Opened]) {
             file.profile.references(row, |_| any = true);
             any
         });
-        if has_text && !(has_column && is_filled) {
+        let is_table =
+            matches!(file.facts.format, Format::Csv | Format::Xlsx | Format::Json | Format::Ndjson);
+        if has_text && !(is_table && has_column && is_filled) {
             let spec = ExtractorSpec { field: Field::Text, pattern: REFERENCE_IN_TEXT.to_owned() };
             if let Ok(extractor) = Extractor::compile(&spec) {
                 file.profile.extractors.push(extractor);
@@ -98,7 +101,29 @@ pub(crate) fn infer_options(left: &[Opened], right: &[Opened]) -> InferOptions {
         ids_shared: shared * 5 > left_ids.len().min(right_ids.len()).max(1),
         references: references(left) && references(right),
         texts: texts(left) && texts(right),
+        net: net_side(left, right),
         ..InferOptions::default()
+    }
+}
+
+/// The side whose amounts are net of a fee that it states, where the other side states none.
+fn net_side(left: &[Opened], right: &[Opened]) -> Option<SideName> {
+    let is_net = |files: &[Opened]| {
+        files.iter().any(|file| {
+            let amount = file
+                .profile
+                .mapping
+                .column(Field::Amount)
+                .and_then(|column| file.profile.columns.get(column));
+            let has_fees =
+                file.sample.iter().any(|row| file.profile.fee(row).is_some_and(|(fee, _)| fee.units != 0));
+            has_fees && amount.is_some_and(|name| name.to_lowercase().contains("net"))
+        })
+    };
+    match (is_net(left), is_net(right)) {
+        (true, false) => Some(SideName::Left),
+        (false, true) => Some(SideName::Right),
+        _ => None,
     }
 }
 

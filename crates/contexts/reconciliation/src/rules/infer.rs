@@ -1,7 +1,8 @@
 use super::{
-    AmountRule, Cardinality, DateRule, Exact, GroupRule, KeyPart, Pass, PassOutcome, RuleSet, Sources,
-    TextMeasure, TextRule,
+    AmountRule, Cardinality, DateRule, Exact, FeeRule, GroupRule, KeyPart, Pass, PassOutcome, RuleSet,
+    Sources, TextMeasure, TextRule,
 };
+use crate::source::SideName;
 
 /// What the inferred rules go by.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,6 +17,8 @@ pub struct InferOptions {
     pub references: bool,
     /// Both sides have texts or counterparties.
     pub texts: bool,
+    /// The side whose amounts are net of a fee that it states.
+    pub net: Option<SideName>,
 }
 
 /// Rules that serve most pairs of a statement and a ledger: by reference first, then by amount and date, then likely
@@ -69,6 +72,19 @@ pub fn infer(options: InferOptions) -> RuleSet {
         });
     }
     passes.push(pass("same amount and date", vec![field("currency")]));
+    if let Some(net) = options.net {
+        let gross = |name: &str, key: Vec<KeyPart>| {
+            let plain = pass(name, key);
+            Pass {
+                amount: AmountRule { fee: Some(FeeRule { net, schedule: None }), ..plain.amount.clone() },
+                ..plain
+            }
+        };
+        if options.references {
+            passes.push(gross("same reference, net and fee", vec![field("references"), field("currency")]));
+        }
+        passes.push(gross("same amount and date, net and fee", vec![field("currency")]));
+    }
     if options.texts {
         passes.push(Pass {
             text: vec![TextRule {
