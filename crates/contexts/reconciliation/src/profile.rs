@@ -322,6 +322,9 @@ impl Profile {
             .day(Some(core.booked))
             .day(core.value)
             .amount(core.amount, core.currency);
+        if let Some((fee, currency)) = self.fee(row) {
+            hasher.amount(fee, currency);
+        }
         self.references(row, |reference| {
             hasher.text(&text::fold(reference));
         });

@@ -20,6 +20,9 @@ use crate::rules::{Ambiguity, AssignmentMode, Cardinality, GroupMembers};
 use crate::side::{RecordNo, Side};
 use crate::source::SideName;
 
+/// Pairs of records from which on a block is large: twins are put together, and candidates are looked up by amount.
+const LARGE_BLOCK_PAIRS: usize = 1_024;
+
 /// A pair that passed the gates: places in the block, and the cost.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
@@ -406,13 +409,29 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
     ) -> io::Result<(Vec<(RecordNo, RecordNo)>, Open)> {
         let mut made = Vec::new();
         let mut tied = Open::default();
-        let Some(candidates) = self.candidates(left, right, pairs)? else {
+        // In a large block twins are compared once for all of them.
+        let merge = pairs.is_none()
+            && left.len().saturating_mul(right.len()) > LARGE_BLOCK_PAIRS
+            && self.plan.has_twins();
+        let alone = |records: &[RecordNo]| records.iter().map(|&record| vec![record]).collect::<Vec<_>>();
+        let (lefts, rights) = if merge {
+            (
+                Classes::of(left.iter().copied(), true, &mut self.eyes.left)?.into_members(),
+                Classes::of(right.iter().copied(), true, &mut self.eyes.right)?.into_members(),
+            )
+        } else {
+            (alone(left), alone(right))
+        };
+        let lowest = |classes: &[Vec<RecordNo>]| {
+            classes.iter().filter_map(|class| class.first().copied()).collect::<Vec<_>>()
+        };
+        let Some(candidates) = self.candidates(&lowest(&lefts), &lowest(&rights), pairs)? else {
             self.found.oversized.push((left.len(), right.len()));
             return Ok((made, tied));
         };
-        let mut union = Union::new(left.len() + right.len());
+        let mut union = Union::new(lefts.len() + rights.len());
         for candidate in &candidates {
-            union.join(candidate.left, left.len() + candidate.right);
+            union.join(candidate.left, lefts.len() + candidate.right);
         }
         let mut by_component: FxHashMap<usize, Vec<Candidate>> = FxHashMap::default();
         for candidate in candidates {
@@ -421,12 +440,14 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
         let mut components: Vec<Vec<Candidate>> = by_component.into_values().collect();
         components.sort_unstable_by_key(|component| component.first().map(|first| (first.left, first.right)));
         for component in components {
-            if let &[only] = component.as_slice() {
-                if let (Some(&l), Some(&r)) = (left.get(only.left), right.get(only.right)) {
-                    made.push((l, r));
-                }
+            let single = component.as_slice().first().filter(|_| component.len() == 1);
+            let ends = single.and_then(|only| {
+                Some((lefts.get(only.left)?.as_slice(), rights.get(only.right)?.as_slice()))
+            });
+            if let Some((&[l], &[r])) = ends {
+                made.push((l, r));
             } else {
-                self.component(left, right, &component, &mut made, &mut tied)?;
+                self.component(&lefts, &rights, &component, &mut made, &mut tied)?;
             }
         }
         made.sort_unstable();
@@ -448,24 +469,35 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
 
     fn component(
         &mut self,
-        left: &[RecordNo],
-        right: &[RecordNo],
+        left: &[Vec<RecordNo>],
+        right: &[Vec<RecordNo>],
         component: &[Candidate],
         made: &mut Vec<(RecordNo, RecordNo)>,
         tied: &mut Open,
     ) -> io::Result<()> {
-        let mut lefts = Classes::of(
-            component.iter().filter_map(|candidate| left.get(candidate.left).copied()),
-            &mut self.eyes.left,
-        )?;
-        let mut rights = Classes::of(
-            component.iter().filter_map(|candidate| right.get(candidate.right).copied()),
-            &mut self.eyes.right,
-        )?;
+        let merge = self.plan.has_twins();
+        let places = |place: fn(&Candidate) -> usize| {
+            let mut places: Vec<usize> = component.iter().map(place).collect();
+            places.sort_unstable();
+            places.dedup();
+            places
+        };
+        let members = |all: &[Vec<RecordNo>], places: Vec<usize>| {
+            places.into_iter().filter_map(|place| all.get(place)).flatten().copied().collect::<Vec<_>>()
+        };
+        let left_members = members(left, places(|candidate| candidate.left));
+        let right_members = members(right, places(|candidate| candidate.right));
+        let mut lefts = Classes::of(left_members.into_iter(), merge, &mut self.eyes.left)?;
+        let mut rights = Classes::of(right_members.into_iter(), merge, &mut self.eyes.right)?;
         let mut edges: FxHashMap<(usize, usize), u32> = FxHashMap::default();
         for candidate in component {
-            let (Some(l), Some(r)) = (left.get(candidate.left), right.get(candidate.right)) else { continue };
-            let (Some(l), Some(r)) = (lefts.class_of(*l), rights.class_of(*r)) else { continue };
+            let first = |all: &[Vec<RecordNo>], place: usize| {
+                all.get(place).and_then(|members| members.first().copied())
+            };
+            let (Some(l), Some(r)) = (first(left, candidate.left), first(right, candidate.right)) else {
+                continue;
+            };
+            let (Some(l), Some(r)) = (lefts.class_of(l), rights.class_of(r)) else { continue };
             let cost = edges.entry((l, r)).or_insert(u32::MAX);
             *cost = candidate.cost.min(*cost);
         }
@@ -532,7 +564,7 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
     ) -> io::Result<Option<Vec<Candidate>>> {
         let mut candidates = Vec::new();
         let mut looked_at = 0usize;
-        let nearby = if pairs.is_none() && left.len().saturating_mul(right.len()) > 1_024 {
+        let nearby = if pairs.is_none() && left.len().saturating_mul(right.len()) > LARGE_BLOCK_PAIRS {
             Nearby::index(self.plan, self.side(1), right)
         } else {
             None

@@ -15,7 +15,12 @@ pub(super) struct Classes {
 }
 
 impl Classes {
-    pub(super) fn of(records: impl Iterator<Item = RecordNo>, cursor: &mut Cursor<'_>) -> io::Result<Self> {
+    /// Classes of records; each record is a class of its own unless `merge`.
+    pub(super) fn of(
+        records: impl Iterator<Item = RecordNo>,
+        merge: bool,
+        cursor: &mut Cursor<'_>,
+    ) -> io::Result<Self> {
         let mut records: Vec<RecordNo> = records.collect();
         records.sort_unstable();
         records.dedup();
@@ -24,7 +29,8 @@ impl Classes {
         let mut class = FxHashMap::default();
         for record in records {
             let next = members.len();
-            let number = *by_content.entry(cursor.content(record)?).or_insert(next);
+            let number =
+                if merge { *by_content.entry(cursor.content(record)?).or_insert(next) } else { next };
             if number == next {
                 members.push(Vec::new());
             }
@@ -38,6 +44,11 @@ impl Classes {
 
     pub(super) fn class_of(&self, record: RecordNo) -> Option<usize> {
         self.class.get(&record).copied()
+    }
+
+    /// The members of each class, ascending; classes by their lowest member.
+    pub(super) fn into_members(self) -> Vec<Vec<RecordNo>> {
+        self.members
     }
 
     pub(super) fn supplies(&self) -> Vec<u32> {

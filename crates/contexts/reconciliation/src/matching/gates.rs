@@ -13,6 +13,7 @@ use super::likeness::likeness;
 use super::miss::Miss;
 use super::rates::{Rate, Rates};
 use super::tolerance::{allowed, scheduled_fee, tolerance, within};
+use crate::field::Field;
 use crate::profile::Profile;
 use crate::row::Row;
 use crate::rules::{Condition, DateField, DateRule, DayUnit, Pass, RuleSet, SignRule, Weekday};
@@ -196,6 +197,17 @@ impl<'r> Plan<'r> {
     pub fn key(&self, side: SideName) -> &Key {
         let [left, right] = &self.keys;
         if slot(side) == 0 { left } else { right }
+    }
+
+    /// Whether twins are interchangeable in this pass: it looks at nothing that twins may differ in.
+    #[must_use]
+    pub fn has_twins(&self) -> bool {
+        self.texts.iter().flat_map(|gate| [&gate.left, &gate.right]).all(|selector| {
+            !matches!(
+                selector,
+                Selector::Column(_) | Selector::Field(Field::ExternalId | Field::Type | Field::Statement)
+            )
+        })
     }
 
     /// Whether every record of a side takes part.
