@@ -20,6 +20,9 @@ use crate::rules::{Ambiguity, AssignmentMode, Cardinality, GroupMembers};
 use crate::side::{RecordNo, Side};
 use crate::source::SideName;
 
+/// The most candidate pairs that one tie lists.
+const TIE_LINKS_MAX: usize = 1_000;
+
 /// Pairs of records from which on a block is large: twins are put together, and candidates are looked up by amount.
 const LARGE_BLOCK_PAIRS: usize = 1_024;
 
@@ -532,21 +535,18 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
             links: Vec::new(),
             detail: "several pairs are equally good".to_owned(),
         };
+        let mut tied_rights = Vec::new();
         for &(l, r) in solution.tight.iter().filter(|(l, _)| tied_lefts.binary_search(l).is_ok()) {
-            for &l in lefts.rest(l) {
-                for &r in rights.rest(r) {
-                    if tie.links.len() < 1_000 {
-                        tie.links.push((l, r));
-                    }
-                    tie.left.push(l);
-                    tie.right.push(r);
-                }
-            }
+            tied_rights.push(r);
+            let links = lefts.rest(l).iter().flat_map(|&l| rights.rest(r).iter().map(move |&r| (l, r)));
+            tie.links.extend(links.take(TIE_LINKS_MAX.saturating_sub(tie.links.len())));
         }
-        for list in [&mut tie.left, &mut tie.right] {
-            list.sort_unstable();
-            list.dedup();
-        }
+        tied_rights.sort_unstable();
+        tied_rights.dedup();
+        tie.left = tied_lefts.iter().flat_map(|&class| lefts.rest(class)).copied().collect();
+        tie.right = tied_rights.iter().flat_map(|&class| rights.rest(class)).copied().collect();
+        tie.left.sort_unstable();
+        tie.right.sort_unstable();
         tied.left.extend(&tie.left);
         tied.right.extend(&tie.right);
         if self.plan.within.is_none() && !tie.links.is_empty() {
