@@ -8,7 +8,7 @@ use stoa_kernel::currency::Currency;
 use stoa_reconciliation::field::Field;
 use stoa_reconciliation::normalise::references::{Extractor, ExtractorSpec};
 use stoa_reconciliation::normalise::text;
-use stoa_reconciliation::rules::InferOptions;
+use stoa_reconciliation::rules::{InferOptions, Sources};
 use stoa_reconciliation::source::{Format, SideName, SourceSpec};
 
 use crate::failure::Failure;
@@ -26,13 +26,15 @@ const REFERENCE_IN_TEXT: &str =
     r"(?i)(?<ref>\b(?:[a-z]{1,6}[-/]?)?[0-9]{4,}(?:[-/]?[a-z0-9]+)*\b|\b[a-z]{2,6}-[a-z0-9]{4,}\b)";
 
 /// When one side names no currency and the other has only one, it is that one.
-pub(crate) fn adopt_currency(left: &mut [Opened], right: &mut [Opened]) {
+pub(crate) fn adopt_currency(left: &mut [Opened], right: &mut [Opened], sources: &mut Sources) {
     let (left_known, right_known) = (currencies(left), currencies(right));
     for (files, own, other, option) in
         [(left, &left_known, &right_known, "left"), (right, &right_known, &left_known, "right")]
     {
         let mut only = other.iter();
         if let (true, Some(&currency), None) = (own.is_empty(), only.next(), only.next()) {
+            let name = if option == "left" { SideName::Left } else { SideName::Right };
+            sources.side_mut(name).currency = Some(currency);
             for file in files {
                 file.profile.currency = Some(currency);
                 file.facts.inferred.push(format!("no currency in the file: {currency} as on the other side (--{option} currency=… sets another)"));
@@ -52,7 +54,7 @@ fn currencies(files: &[Opened]) -> BTreeSet<Currency> {
 
 /// Finds references in free text, so that inferred rules can use them: in bank statements always, since what they have in
 /// columns is the bank's own; in tables where no column has any.
-pub(crate) fn find_references(files: &mut [Opened]) {
+pub(crate) fn find_references(files: &mut [Opened], source: &mut SourceSpec) {
     for file in files {
         let has_column = file.profile.mapping.column(Field::Reference).is_some();
         let has_text = file.profile.mapping.column(Field::Text).is_some();
@@ -66,6 +68,9 @@ pub(crate) fn find_references(files: &mut [Opened]) {
         if has_text && !(is_table && has_column && is_filled) {
             let spec = ExtractorSpec { field: Field::Text, pattern: REFERENCE_IN_TEXT.to_owned() };
             if let Ok(extractor) = Extractor::compile(&spec) {
+                if !source.references.contains(&spec) {
+                    source.references.push(spec);
+                }
                 file.profile.extractors.push(extractor);
                 file.facts.inferred.push("references are looked for in the text".to_owned());
             }

@@ -30,6 +30,8 @@ impl Output {
         }
         fs::create_dir_all(place).map_err(|error| fail(&error))?;
         let draft = place.join(format!(".draft-{}", std::process::id()));
+        // One that a killed process with this number has left is in the way of nobody.
+        let _ = fs::remove_dir_all(&draft);
         fs::create_dir(&draft).map_err(|error| fail(&error))?;
         Ok(Self { place: place.to_owned(), draft, files: Vec::new() })
     }
@@ -48,6 +50,10 @@ impl Output {
                 _ => {}
             }
             self.files.sort_unstable_by_key(|name| name == SEAL);
+            // On disk before it is in place, so that the seal never outlives what it seals.
+            for name in &self.files {
+                File::open(self.draft.join(name))?.sync_all()?;
+            }
             for name in &self.files {
                 fs::rename(self.draft.join(name), self.place.join(name))?;
             }

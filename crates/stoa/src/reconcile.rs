@@ -44,13 +44,13 @@ pub(crate) fn run(arguments: &Reconcile) -> Result<Exit, Failure> {
         );
         (left?, right?)
     };
-    open::adopt_currency(&mut left, &mut right);
+    open::adopt_currency(&mut left, &mut right, &mut sources);
     let inferred = given.is_none();
     let mut rules = match given {
         Some(rules) => rules,
         None => {
-            open::find_references(&mut left);
-            open::find_references(&mut right);
+            open::find_references(&mut left, &mut sources.left);
+            open::find_references(&mut right, &mut sources.right);
             let seen = open::infer_options(&left, &right);
             rules::infer(InferOptions { tolerance: arguments.tolerance, days: arguments.days, ..seen })
         }

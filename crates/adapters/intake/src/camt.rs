@@ -118,8 +118,10 @@ impl Camt {
         let amount = entry.find("Amt");
         let currency = amount.map_or("", |amount| amount.attribute("Ccy")).to_owned();
         let direction = entry.text_at("CdtDbtInd").to_owned();
+        let is_booked = !matches!(entry.first_of(&["Sts", "Sts/Cd"]), "PDNG" | "INFO" | "FUTR");
         let mut common: Vec<(&'static str, String)> = vec![
-            ("statement", self.statement.to_string()),
+            // What is pending or for information is no part of the balances.
+            ("statement", if is_booked { self.statement.to_string() } else { String::new() }),
             ("account", self.account.clone()),
             ("booked_date", day(entry, "BookgDt")),
             ("value_date", day(entry, "ValDt")),

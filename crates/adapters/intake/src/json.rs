@@ -34,6 +34,7 @@ impl Json {
             at: Place { line: 1, byte: offset },
             inside: false,
             done: false,
+            start: offset,
         };
         Self { source: Source::Array(Box::new(array)), table: Table::default() }
     }
@@ -111,6 +112,8 @@ struct Array {
     at: Place,
     inside: bool,
     done: bool,
+    /// Offset of the first character that is not blank.
+    start: u64,
 }
 
 impl Array {
@@ -166,12 +169,17 @@ impl Array {
 
     /// Moves to the first array that holds objects (or nothing).
     fn enter(&mut self) -> Result<(), ReadError> {
+        self.skip_blanks()?;
+        self.start = self.at.byte;
         while let Some(byte) = self.skip_blanks()? {
             match byte {
                 b'"' => self.string(None)?,
                 b'[' => {
+                    let is_root = self.at.byte == self.start;
                     self.bump(byte);
-                    if matches!(self.skip_blanks()?, Some(b'{' | b']')) {
+                    // An empty array inside a document is not the one that is looked for.
+                    let next = self.skip_blanks()?;
+                    if next == Some(b'{') || (is_root && next == Some(b']')) {
                         self.inside = true;
                         return Ok(());
                     }

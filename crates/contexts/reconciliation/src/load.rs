@@ -153,16 +153,19 @@ pub fn load(
                         batch.loaded += 1;
                         let (amount, currency) = into.last_amount();
                         units.add(currency, amount);
-                        if let Some(profile) = into
-                            .profile()
-                            .filter(|profile| profile.mapping.column(Field::Statement).is_some())
-                            && let Ok(statement) = profile.cell(&row, Field::Statement).parse()
-                        {
-                            let sum = statements.entry((statement, currency)).or_insert(Decimal::ZERO);
-                            *sum = sum.checked_add(amount).unwrap_or(*sum);
+                        if let Some(profile) = into.profile() {
+                            prove_line(&mut statements, profile, &row, currency, amount);
                         }
                     }
-                    Ok(Added::Known) => batch.known += 1,
+                    // A line that is known already belongs to the proof of its statement all the same.
+                    Ok(Added::Known) => {
+                        batch.known += 1;
+                        if let Some(profile) = into.profile()
+                            && let Ok(core) = profile.core(&row)
+                        {
+                            prove_line(&mut statements, profile, &row, core.currency, core.amount);
+                        }
+                    }
                     Err(AddError::Row(error)) => {
                         let rejection = into.profile().map(|profile| reject(profile, &row, &error));
                         note_rejection(
@@ -185,6 +188,20 @@ pub fn load(
     units.into_sums(&mut batch.sums);
     batch.gaps = prove(&batch.balances, &statements);
     Ok(batch)
+}
+
+/// Adds a line to what its statement has moved, where the file numbers its statements.
+fn prove_line(
+    statements: &mut BTreeMap<(u32, Currency), Decimal>,
+    profile: &Profile,
+    row: &Row,
+    currency: Currency,
+    amount: Decimal,
+) {
+    if let Ok(statement) = profile.cell(row, Field::Statement).parse() {
+        let sum = statements.entry((statement, currency)).or_insert(Decimal::ZERO);
+        *sum = sum.checked_add(amount).unwrap_or(*sum);
+    }
 }
 
 fn reject(profile: &Profile, row: &Row, error: &RowError) -> Rejection {

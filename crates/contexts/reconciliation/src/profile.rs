@@ -169,6 +169,14 @@ impl Profile {
         read.map_err(|_| RowError::DateInvalid(cell.to_owned()))
     }
 
+    /// The column that the amount of a row stands in.
+    fn amount_column(&self, row: &Row) -> Option<usize> {
+        [Field::Amount, Field::Debit, Field::Credit]
+            .into_iter()
+            .filter_map(|field| self.mapping.column(field))
+            .find(|&column| !row.cell(column).trim().is_empty())
+    }
+
     fn amount(&self, row: &Row) -> Result<Decimal, RowError> {
         let mut amount = None;
         if let Some(column) = self.mapping.column(Field::Amount) {
@@ -238,7 +246,7 @@ impl Profile {
     #[inline]
     pub fn core(&self, row: &Row) -> Result<Core, RowError> {
         let currency = self.row_currency(row, Field::Currency)?.or(self.currency).unwrap_or(Currency::NONE);
-        let amount = self.money(self.amount(row)?, self.mapping.column(Field::Amount), currency);
+        let amount = self.money(self.amount(row)?, self.amount_column(row), currency);
         let value = self.date(row, Field::ValueDate, None)?.map(|read| read.day);
         let booked = self
             .date(row, Field::BookedDate, value)?
@@ -255,8 +263,7 @@ impl Profile {
         let mut rejection = Rejection::new(row.place, error.to_string(), &raw);
         if let Ok(amount) = self.amount(row) {
             let currency = self.currency_of(row);
-            rejection.amount =
-                Some((self.money(amount, self.mapping.column(Field::Amount), currency), currency));
+            rejection.amount = Some((self.money(amount, self.amount_column(row), currency), currency));
         }
         rejection
     }

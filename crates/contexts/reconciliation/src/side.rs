@@ -416,6 +416,13 @@ impl Builder {
         if let Some(profile) = self.side.profiles.last_mut()
             && profile.columns.len() < columns.len()
         {
+            for (number, name) in columns.iter().enumerate().skip(profile.columns.len()) {
+                if let Some(field) = Field::of_header(name)
+                    && (field.is_many() || profile.mapping.column(field).is_none())
+                {
+                    profile.mapping.set(field, number);
+                }
+            }
             profile.columns = columns.to_vec();
         }
     }

@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// A possible pair of two classes and its cost, 0 to 1000.
+/// A possible pair of two classes and its cost, 0 to [`super::gates::COST_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edge {
     /// Class on the left.
@@ -44,8 +44,11 @@ pub struct Solution {
     pub tight: Vec<(usize, usize)>,
 }
 
+/// The most nodes that looking for rivals of decisions may visit.
+const RIVAL_NODES_MAX: usize = 60_000_000;
+
 /// The cost of leaving a left record open: more than any pair costs.
-pub const OPEN_COST: u32 = 1_000_000;
+pub const OPEN_COST: u32 = 1_000_000_000;
 
 struct Network<'e> {
     left_supply: &'e [u32],
@@ -76,7 +79,7 @@ pub fn solve(left_supply: &[u32], right_supply: &[u32], edges: &[Edge], margin: 
     // Exact tie-break: costs are scaled so that the sum of all rank differences stays below one unit of cost.
     let nodes = i64::try_from(left_supply.len() + right_supply.len()).unwrap_or(i64::MAX);
     let total: i64 = left_supply.iter().map(|&count| i64::from(count)).sum();
-    let scale = if nodes <= 20_000 && total <= 100_000 { 4 * (total + nodes) * nodes + 1 } else { 1 };
+    let scale = if nodes <= 4_000 && total <= 60_000 { 4 * (total + nodes) * nodes + 1 } else { 1 };
     let mut network = Network::new(left_supply, right_supply, edges, scale);
     for left in 0..left_supply.len() {
         while network.augment(left) {}
@@ -280,8 +283,28 @@ impl<'e> Network<'e> {
         self.edges_of(&self.by_left, left).find(|(_, edge)| edge.right == right).map(|(index, _)| index)
     }
 
+    /// Whether both ends of a pair have another arc within the limit, without which no cycle can go through it.
+    fn may_have_rival(&self, left: usize, right_node: usize, limit: i64) -> bool {
+        let within = |node: usize, except: usize| {
+            let mut any = false;
+            self.arcs(node, false, |next, cost| any |= next != except && cost <= limit);
+            any
+        };
+        let right = right_node - self.left_supply.len();
+        let from_sink = self.pot(self.sink()) - self.pot(right_node) <= limit;
+        let from_left = || {
+            self.edges_of(&self.by_right, right).any(|(_, edge)| {
+                edge.left != left && edge.cost + self.pot(edge.left) - self.pot(right_node) <= limit
+            })
+        };
+        within(left, right_node) && (from_sink || from_left())
+    }
+
     fn solution(&self, limit: i64, scale: i64) -> Solution {
         let mut solution = Solution::default();
+        // Each search looks at every node at worst. Past the budget a decision counts as tied: never a coin toss.
+        let searches_max = RIVAL_NODES_MAX / (self.sink() + 1) + 1;
+        let mut searches = 0;
         for (index, edge) in (0u32..).zip(&self.edges) {
             let right = self.right_node(edge.right);
             let reduced = edge.cost + self.pot(edge.left) - self.pot(right);
@@ -290,17 +313,29 @@ impl<'e> Network<'e> {
                 solution.tight.push((edge.left, edge.right));
             }
             if count > 0 {
-                let rival = self.shortest(edge.left, right, Some((edge.left, right)), limit, true).reached;
+                let may_have_rival = self.may_have_rival(edge.left, right, limit);
+                searches += usize::from(may_have_rival);
+                let rival = if !may_have_rival {
+                    None
+                } else if searches > searches_max {
+                    Some(0)
+                } else {
+                    self.shortest(edge.left, right, Some((edge.left, right)), limit, true).reached
+                };
                 let rival_margin =
                     rival.map(|cost| u32::try_from((cost + scale / 2) / scale).unwrap_or(u32::MAX));
                 solution.flows.push(Flow { left: edge.left, right: edge.right, count, rival_margin });
             }
         }
         for (left, &open) in self.left_open.iter().enumerate() {
-            if open > 0
-                && self.shortest(left, self.sink(), Some((left, self.sink())), limit, true).reached.is_some()
-            {
-                solution.open_ties.push(left);
+            if open > 0 {
+                searches += 1;
+                let skip = Some((left, self.sink()));
+                if searches > searches_max
+                    || self.shortest(left, self.sink(), skip, limit, true).reached.is_some()
+                {
+                    solution.open_ties.push(left);
+                }
             }
         }
         solution.flows.sort_unstable_by_key(|flow| (flow.left, flow.right));

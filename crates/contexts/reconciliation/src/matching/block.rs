@@ -41,6 +41,10 @@ pub(super) struct Solver<'p, 'r, 's> {
     names: [SideName; 2],
     eyes: Eyes<'s>,
     pub(super) found: Found,
+    /// The only pairs of the block that may be compared, sorted, where not all may.
+    pairs: Option<Vec<(RecordNo, RecordNo)>>,
+    /// Groups with a residual are not looked for yet.
+    exact_only: bool,
 }
 
 impl<'p, 'r, 's> Solver<'p, 'r, 's> {
@@ -52,7 +56,15 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
             Some(SideName::Right) => ([right, right], [SideName::Right, SideName::Right]),
         };
         let [first, second] = sides;
-        Self { plan, sides, names, eyes: Eyes::on(first, second), found: Found::default() }
+        Self {
+            plan,
+            sides,
+            names,
+            eyes: Eyes::on(first, second),
+            found: Found::default(),
+            pairs: None,
+            exact_only: false,
+        }
     }
 
     fn allows(&self, cardinality: Cardinality) -> bool {
@@ -78,9 +90,8 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
             return Ok(());
         }
         let mut open = Open { left: left.to_vec(), right: right.to_vec() };
-        if self.exact_group(&open)? {
-            return Ok(());
-        }
+        self.pairs = pairs.map(<[_]>::to_vec);
+        self.exact_groups(&mut open)?;
         let mut matched = Open::default();
         if self.allows(Cardinality::OneToOne) {
             let (pairs, tied) = self.one_to_one(&open.left, &open.right, pairs)?;
@@ -106,37 +117,48 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
         Ok(())
     }
 
-    /// An exact group goes before a pair with a residual, or a big part of a split would be stolen by its whole.
-    fn exact_group(&mut self, open: &Open) -> io::Result<bool> {
-        if self.plan.pass.groups.members != GroupMembers::All {
-            return Ok(false);
+    /// Exact groups go before pairs with a residual, or a big part of a split would be stolen by its whole. Records that
+    /// have an equal partner of their own take no part.
+    fn exact_groups(&mut self, open: &mut Open) -> io::Result<()> {
+        let grouping =
+            [Cardinality::OneToMany, Cardinality::ManyToOne].into_iter().any(|kind| self.allows(kind));
+        if !grouping || open.left.len().saturating_mul(open.right.len()) > limits::BLOCK_PAIRS_MAX {
+            return Ok(());
         }
-        for (cardinality, one, many, one_side) in [
-            (Cardinality::OneToMany, &open.left, &open.right, 0),
-            (Cardinality::ManyToOne, &open.right, &open.left, 1),
-        ] {
-            if let &[whole] = one.as_slice()
-                && many.len() > 1
-                && self.allows(cardinality)
-            {
-                let parts = self.in_window(whole, many, one_side)?;
-                let Some(sum) = self.sum(&parts, 1 - one_side)? else { continue };
-                let amount = self.amount(whole, one_side)?;
-                let currency = self.currency(whole, one_side);
-                let (left, right) = if one_side == 0 { (amount, sum) } else { (sum, amount) };
-                let is_exact =
-                    self.plan.check_amounts(left, right, currency).is_ok_and(|delta| delta.units == 0);
-                let mut rivals = false;
-                for &part in &parts {
-                    rivals |= self.amount(part, 1 - one_side)? == amount;
-                }
-                if parts.len() > 1 && is_exact && !rivals {
-                    self.push_group(cardinality, vec![whole], parts);
-                    return Ok(true);
+        let mut rest = open.clone();
+        let mut equal = Open::default();
+        if self.allows(Cardinality::OneToOne) {
+            for &left in &open.left {
+                let Some(amount) = self.amount(left, 0)? else { continue };
+                for right in self.in_window(left, &open.right, 0)? {
+                    let Some(other) = self.amount(right, 1)? else { continue };
+                    if self.is_exact(amount, other, self.currency(left, 0)) {
+                        equal.left.push(left);
+                        equal.right.push(right);
+                    }
                 }
             }
+            rest.remove(&equal);
         }
-        Ok(false)
+        let before = self.found.groups.len();
+        self.exact_only = true;
+        if self.plan.pass.groups.members == GroupMembers::All {
+            self.whole_groups(&mut rest)?;
+        } else {
+            self.subsets(&mut rest)?;
+        }
+        self.exact_only = false;
+        let mut done = Open::default();
+        for group in self.found.groups.iter().skip(before) {
+            done.left.extend(&group.left);
+            done.right.extend(&group.right);
+        }
+        open.remove(&done);
+        Ok(())
+    }
+
+    fn is_exact(&self, left: Decimal, right: Decimal, currency: Currency) -> bool {
+        self.plan.check_amounts(left, right, currency).is_ok_and(|delta| delta.units == 0)
     }
 
     fn side(&self, at: usize) -> &'s Side {
@@ -153,34 +175,45 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
         self.side(at).currency(record)
     }
 
-    fn amount(&mut self, record: RecordNo, at: usize) -> io::Result<Decimal> {
+    fn amount(&mut self, record: RecordNo, at: usize) -> io::Result<Option<Decimal>> {
         let (name, side) = (self.name(at), self.side(at));
         let cursor = if at == 0 { &mut self.eyes.left } else { &mut self.eyes.right };
         self.plan.effective(name, cursor, side, record)
     }
 
-    /// Those of `many` that have the currency of `whole` and lie in its window.
-    fn in_window(&self, whole: RecordNo, many: &[RecordNo], whole_at: usize) -> io::Result<Vec<RecordNo>> {
+    /// Those of `many` that may belong to `whole`: of its currency, in its window, alike in text, and allowed by the keys.
+    fn in_window(
+        &mut self,
+        whole: RecordNo,
+        many: &[RecordNo],
+        whole_at: usize,
+    ) -> io::Result<Vec<RecordNo>> {
         let (whole_name, part_name) = (self.name(whole_at), self.name(1 - whole_at));
         let (whole_side, part_side) = (self.side(whole_at), self.side(1 - whole_at));
         let day = self.plan.day(whole_name, whole_side, whole);
         let currency = whole_side.currency(whole);
-        Ok(many
-            .iter()
-            .copied()
-            .filter(|&part| {
-                let other = self.plan.day(part_name, part_side, part);
-                let (left, right) = if whole_at == 0 { (day, other) } else { (other, day) };
-                part_side.currency(part) == currency && self.plan.check_days(left, right).is_ok()
-            })
-            .collect())
+        let mut fitting = Vec::new();
+        for &part in many {
+            let other = self.plan.day(part_name, part_side, part);
+            let ((left_day, right_day), (left, right)) =
+                if whole_at == 0 { ((day, other), (whole, part)) } else { ((other, day), (part, whole)) };
+            let allowed = self.pairs.as_ref().is_none_or(|pairs| pairs.binary_search(&(left, right)).is_ok());
+            if allowed
+                && part_side.currency(part) == currency
+                && self.plan.check_days(left_day, right_day).is_ok()
+                && self.plan.check_member(&mut self.eyes, left, right)?
+            {
+                fitting.push(part);
+            }
+        }
+        Ok(fitting)
     }
 
     fn sum(&mut self, records: &[RecordNo], at: usize) -> io::Result<Option<Decimal>> {
         let mut sum = Some(Decimal::ZERO);
         for &record in records {
             let amount = self.amount(record, at)?;
-            sum = sum.and_then(|sum| sum.checked_add(amount));
+            sum = sum.zip(amount).and_then(|(sum, amount): (Decimal, Decimal)| sum.checked_add(amount));
         }
         Ok(sum)
     }
@@ -202,7 +235,7 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
             if many.len() < 2 || !self.allows(cardinality) {
                 continue;
             }
-            let parts = self.in_window(whole, many, one_at)?;
+            let parts = self.in_window(whole, &many.clone(), one_at)?;
             if parts.len() < 2 || !self.sums_agree(whole, &parts, one_at)? {
                 continue;
             }
@@ -215,9 +248,13 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
 
     fn sums_agree(&mut self, whole: RecordNo, parts: &[RecordNo], one_at: usize) -> io::Result<bool> {
         let Some(sum) = self.sum(parts, 1 - one_at)? else { return Ok(false) };
-        let amount = self.amount(whole, one_at)?;
+        let Some(amount) = self.amount(whole, one_at)? else { return Ok(false) };
         let (left, right) = if one_at == 0 { (amount, sum) } else { (sum, amount) };
-        Ok(self.plan.check_amounts(left, right, self.currency(whole, one_at)).is_ok())
+        let currency = self.currency(whole, one_at);
+        if self.exact_only {
+            return Ok(self.is_exact(left, right, currency));
+        }
+        Ok(self.plan.check_amounts(left, right, currency).is_ok())
     }
 
     /// Groups by subset sum. In rounds: every whole is searched against the same open parts; wholes that want the same
@@ -249,6 +286,12 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
             (open.right.clone(), open.left.clone())
         };
         let mut unique: Vec<(RecordNo, Vec<RecordNo>)> = Vec::new();
+        if ones.len().saturating_mul(manys.len()) > limits::BLOCK_PAIRS_MAX {
+            if !self.exact_only {
+                self.found.oversized.push((open.left.len(), open.right.len()));
+            }
+            return Ok(unique);
+        }
         for &whole in &ones {
             let parts = self.in_window(whole, &manys, one_at)?;
             if parts.len() < 2 {
@@ -276,7 +319,10 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
                         self.tie(one_at, whole, &members, "two subsets fit equally");
                     }
                 }
-                Subset::Exhausted => self.found.exhausted.push((self.name(one_at), whole)),
+                Subset::Exhausted if !self.exact_only => {
+                    self.found.exhausted.push((self.name(one_at), whole))
+                }
+                Subset::Exhausted => {}
                 Subset::Nothing => {}
             }
         }
@@ -315,28 +361,33 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
     fn search_subset(&mut self, whole: RecordNo, parts: &[RecordNo], one_at: usize) -> io::Result<Subset> {
         let rule = &self.plan.pass.groups;
         let currency = self.currency(whole, one_at);
-        let amount = self.amount(whole, one_at)?;
+        let Some(amount) = self.amount(whole, one_at)? else { return Ok(Subset::Nothing) };
         let mut exponent = amount.exponent;
         let mut amounts = Vec::with_capacity(parts.len());
         for &part in parts {
             let amount = self.amount(part, 1 - one_at)?;
-            exponent = exponent.max(amount.exponent);
+            exponent = exponent.max(amount.map_or(0, |amount| amount.exponent));
             amounts.push(amount);
         }
         let (Some(target), Some(tolerance)) =
-            (amount.units_at(exponent), self.plan.reach(amount, currency, exponent))
+            (amount.units_at(exponent), self.plan.bound(amount, currency, exponent))
         else {
             return Ok(Subset::Exhausted);
         };
+        let tolerance = if self.exact_only { 0 } else { tolerance };
         let mut classes: FxHashMap<Content, u32> = FxHashMap::default();
         let mut fitting = Vec::new();
         let mut origin = Vec::new();
         for (index, (&part, amount)) in parts.iter().zip(amounts).enumerate() {
-            let Some(units) = amount.units_at(exponent).map(|units| self.plan.sought(units)) else {
+            let units = amount.and_then(|amount| amount.units_at(exponent));
+            let Some(units) = units.map(|units| self.plan.sought(units)) else {
                 continue;
             };
             if units.abs() > target.abs().saturating_add(tolerance) {
                 continue;
+            }
+            if fitting.len() >= rule.candidates_max as usize {
+                return Ok(Subset::Exhausted);
             }
             let cursor = if one_at == 0 { &mut self.eyes.right } else { &mut self.eyes.left };
             let next = u32::try_from(classes.len()).unwrap_or(u32::MAX);
@@ -345,14 +396,15 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
             origin.push(index);
         }
         let target = if self.plan.ignores_sign() { target.abs() } else { target };
-        if fitting.len() > rule.candidates_max as usize {
-            return Ok(Subset::Exhausted);
-        }
         let bounds = subset::Bounds { parts_max: rule.parts_max as usize, nodes_max: rule.nodes_max };
         let back = |indices: Vec<usize>| -> Vec<usize> {
             indices.into_iter().filter_map(|index| origin.get(index).copied()).collect()
         };
-        Ok(match subset::search(target, &fitting, tolerance, bounds) {
+        let plan = self.plan;
+        let whole = Decimal::new(target, exponent);
+        // The sum is already turned to the sign of the whole.
+        let accepts = |sum: i128| plan.accepts_sum(whole, Decimal::new(sum, exponent), currency, one_at == 0);
+        Ok(match subset::search(target, &fitting, tolerance, bounds, &accepts) {
             Subset::One(indices) => Subset::One(back(indices)),
             Subset::Several(first, second) => Subset::Several(back(first), back(second)),
             other => other,
@@ -413,14 +465,16 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
         let mut made = Vec::new();
         let mut tied = Open::default();
         // In a large block twins are compared once for all of them.
-        let merge = pairs.is_none()
-            && left.len().saturating_mul(right.len()) > LARGE_BLOCK_PAIRS
-            && self.plan.has_twins();
+        let merge = pairs.is_none() && left.len().saturating_mul(right.len()) > LARGE_BLOCK_PAIRS;
         let alone = |records: &[RecordNo]| records.iter().map(|&record| vec![record]).collect::<Vec<_>>();
         let (lefts, rights) = if merge {
             (
-                Classes::of(left.iter().copied(), true, &mut self.eyes.left)?.into_members(),
-                Classes::of(right.iter().copied(), true, &mut self.eyes.right)?.into_members(),
+                Classes::of(left.iter().copied(), |record| self.plan.twin_key(&mut self.eyes.left, record))?
+                    .into_members(),
+                Classes::of(right.iter().copied(), |record| {
+                    self.plan.twin_key(&mut self.eyes.right, record)
+                })?
+                .into_members(),
             )
         } else {
             (alone(left), alone(right))
@@ -478,7 +532,6 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
         made: &mut Vec<(RecordNo, RecordNo)>,
         tied: &mut Open,
     ) -> io::Result<()> {
-        let merge = self.plan.has_twins();
         let places = |place: fn(&Candidate) -> usize| {
             let mut places: Vec<usize> = component.iter().map(place).collect();
             places.sort_unstable();
@@ -490,8 +543,11 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
         };
         let left_members = members(left, places(|candidate| candidate.left));
         let right_members = members(right, places(|candidate| candidate.right));
-        let mut lefts = Classes::of(left_members.into_iter(), merge, &mut self.eyes.left)?;
-        let mut rights = Classes::of(right_members.into_iter(), merge, &mut self.eyes.right)?;
+        let mut lefts =
+            Classes::of(left_members.into_iter(), |record| self.plan.twin_key(&mut self.eyes.left, record))?;
+        let mut rights = Classes::of(right_members.into_iter(), |record| {
+            self.plan.twin_key(&mut self.eyes.right, record)
+        })?;
         let mut edges: FxHashMap<(usize, usize), u32> = FxHashMap::default();
         for candidate in component {
             let first = |all: &[Vec<RecordNo>], place: usize| {
@@ -508,7 +564,7 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
             edges.into_iter().map(|((left, right), cost)| Edge { left, right, cost }).collect();
         edges.sort_unstable_by_key(|edge| (edge.left, edge.right));
         let pass = self.plan.pass;
-        let solution = assignment::solve(&lefts.supplies(), &rights.supplies(), &edges, pass.margin);
+        let solution = assignment::solve(&lefts.supplies(), &rights.supplies(), &edges, pass.margin * 1_000);
         let first = pass.ambiguity == Ambiguity::DeterministicFirst;
         let unique_only = pass.assignment == AssignmentMode::Unique && edges.len() > 1;
         let is_tied = |flow: &assignment::Flow| (flow.rival_margin.is_some() && !first) || unique_only;
@@ -563,7 +619,7 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
         pairs: Option<&[(RecordNo, RecordNo)]>,
     ) -> io::Result<Option<Vec<Candidate>>> {
         let mut candidates = Vec::new();
-        let mut looked_at = 0usize;
+        let (mut looked_at, mut passed_over) = (0usize, 0usize);
         let nearby = if pairs.is_none() && left.len().saturating_mul(right.len()) > LARGE_BLOCK_PAIRS {
             Nearby::index(self.plan, self.side(1), right)
         } else {
@@ -585,11 +641,23 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
                 (None, None) => Box::new(0..right.len()),
             };
             for r in reach {
+                let Some(&right_record) = right.get(r) else { continue };
+                // Days are compared first: they cost nothing, and one amount may be very common.
+                let (left_day, right_day) = (
+                    self.plan.day(self.name(0), self.side(0), left_record),
+                    self.plan.day(self.name(1), self.side(1), right_record),
+                );
+                passed_over += 1;
+                if passed_over > limits::BLOCK_PAIRS_MAX * 64 {
+                    return Ok(None);
+                }
+                if self.plan.check_days(left_day, right_day).is_err() {
+                    continue;
+                }
                 looked_at += 1;
                 if looked_at > limits::BLOCK_PAIRS_MAX {
                     return Ok(None);
                 }
-                let Some(&right_record) = right.get(r) else { continue };
                 if let Ok(fit) = self.plan.check(&mut self.eyes, self.sides, left_record, right_record)? {
                     candidates.push(Candidate { left: l, right: r, cost: fit.cost });
                 }

@@ -4,8 +4,7 @@ use std::io;
 
 use rustc_hash::FxHashMap;
 
-use crate::normalise::fingerprint::Content;
-use crate::side::{Cursor, RecordNo};
+use crate::side::RecordNo;
 
 /// Records of one side of a component, twins together.
 pub(super) struct Classes {
@@ -15,22 +14,20 @@ pub(super) struct Classes {
 }
 
 impl Classes {
-    /// Classes of records; each record is a class of its own unless `merge`.
+    /// Classes of records with the same key.
     pub(super) fn of(
         records: impl Iterator<Item = RecordNo>,
-        merge: bool,
-        cursor: &mut Cursor<'_>,
+        mut key: impl FnMut(RecordNo) -> io::Result<u128>,
     ) -> io::Result<Self> {
         let mut records: Vec<RecordNo> = records.collect();
         records.sort_unstable();
         records.dedup();
-        let mut by_content: FxHashMap<Content, usize> = FxHashMap::default();
+        let mut by_content: FxHashMap<u128, usize> = FxHashMap::default();
         let mut members: Vec<Vec<RecordNo>> = Vec::new();
         let mut class = FxHashMap::default();
         for record in records {
             let next = members.len();
-            let number =
-                if merge { *by_content.entry(cursor.content(record)?).or_insert(next) } else { next };
+            let number = *by_content.entry(key(record)?).or_insert(next);
             if number == next {
                 members.push(Vec::new());
             }

@@ -154,8 +154,8 @@ impl<'a> Teller<'a> {
                     text,
                     "  runner-up: {} (score {}), margin {}",
                     self.side(name.other()).cursor().id(*rival)?,
-                    1000 - cost,
-                    cost.saturating_sub(own)
+                    1000 - cost / 1000,
+                    cost.saturating_sub(own) / 1000
                 );
                 if *cost == own {
                     let _ = writeln!(
@@ -180,7 +180,9 @@ impl<'a> Teller<'a> {
 
     fn cost(&self, plan: &Plan<'_>, left: RecordNo, right: RecordNo) -> io::Result<u32> {
         let [l, r] = self.sides;
-        Ok(plan.check(&mut Eyes::on(l, r), self.sides, left, right)?.map_or(1000, |fit| fit.cost))
+        Ok(plan
+            .check(&mut Eyes::on(l, r), self.sides, left, right)?
+            .map_or(super::gates::COST_MAX, |fit| fit.cost))
     }
 
     fn evidence(
@@ -307,7 +309,9 @@ impl<'a> Teller<'a> {
                     _ => "; it is matched to another record",
                 };
                 let _ = match result {
-                    Ok(cost) => writeln!(text, "  {id}: passes all gates, score {}{taken}", 1000 - cost),
+                    Ok(cost) => {
+                        writeln!(text, "  {id}: passes all gates, score {}{taken}", 1000 - cost / 1000)
+                    }
                     Err(miss) => writeln!(text, "  {id}: first predicate that fails: {miss}{taken}"),
                 };
             }

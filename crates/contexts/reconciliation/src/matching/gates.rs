@@ -20,6 +20,10 @@ use crate::rules::{Condition, DateField, DateRule, DayUnit, Pass, RuleSet, SignR
 use crate::side::{Cursor, RecordNo, Side};
 use crate::source::SideName;
 
+/// The cost of the worst pair that still passes all gates: thousandths of a point of score.
+pub const COST_MAX: u32 = 1_000_000;
+const COST_UNIT: i128 = 1_000;
+
 /// A pair that passed all gates.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Fit {
@@ -33,7 +37,7 @@ pub struct Fit {
     pub rate: Option<Rate>,
     /// The likeness of each text rule, in thousandths.
     pub likeness: Vec<u32>,
-    /// How much worse than perfect, 0 to 1000: amount up to 500, text up to 300, date up to 200.
+    /// How much worse than perfect, 0 to [`COST_MAX`]: amount up to a half, text up to three tenths, date up to a fifth.
     pub cost: u32,
 }
 
@@ -41,7 +45,7 @@ impl Fit {
     /// 1000 for a perfect pair.
     #[must_use]
     pub const fn score(&self) -> u32 {
-        1000 - self.cost
+        1000 - self.cost / 1000
     }
 }
 
@@ -199,15 +203,54 @@ impl<'r> Plan<'r> {
         if slot(side) == 0 { left } else { right }
     }
 
-    /// Whether twins are interchangeable in this pass: it looks at nothing that twins may differ in.
-    #[must_use]
-    pub fn has_twins(&self) -> bool {
-        self.texts.iter().flat_map(|gate| [&gate.left, &gate.right]).all(|selector| {
-            !matches!(
+    /// What twins have in common: their content, and whatever else this pass looks at.
+    ///
+    /// # Errors
+    /// Of the scratch storage.
+    pub fn twin_key(&self, cursor: &mut Cursor<'_>, record: RecordNo) -> io::Result<u128> {
+        let content = cursor.content(record)?.0;
+        let selectors = || self.texts.iter().flat_map(|gate| [&gate.left, &gate.right]);
+        let beyond = |selector: &Selector| {
+            matches!(
                 selector,
                 Selector::Column(_) | Selector::Field(Field::ExternalId | Field::Type | Field::Statement)
             )
-        })
+        };
+        if !selectors().any(beyond) {
+            return Ok(content);
+        }
+        let (row, profile) = cursor.row(record)?;
+        let mut folded = String::new();
+        let mut text = content.to_string();
+        for selector in selectors() {
+            selector.values(row, profile, &mut folded, |value| {
+                text.push('\u{1f}');
+                text.push_str(value);
+            });
+        }
+        Ok(xxhash_rust::xxh3::xxh3_128(text.as_bytes()))
+    }
+
+    /// The gates that each member of a group passes against the whole: text and evidence.
+    ///
+    /// # Errors
+    /// Of the scratch storage.
+    pub fn check_member(&self, eyes: &mut Eyes<'_>, left: RecordNo, right: RecordNo) -> io::Result<bool> {
+        if self.texts.is_empty() && self.pass.minimum_evidence.is_none() {
+            return Ok(true);
+        }
+        let Ok(likeness) = self.check_texts(eyes, left, right)? else { return Ok(false) };
+        let Some(needed) = self.pass.minimum_evidence else { return Ok(true) };
+        let found = self.evidence(eyes, left, right)? + u32::try_from(likeness.len()).unwrap_or(0);
+        Ok(found >= needed)
+    }
+
+    /// Whether the sum of a group fits its whole; both of the same sign. `whole_is_left`: the whole stands on the left.
+    #[must_use]
+    pub fn accepts_sum(&self, whole: Decimal, sum: Decimal, currency: Currency, whole_is_left: bool) -> bool {
+        let (left, right) = if whole_is_left { (whole, sum) } else { (sum, whole) };
+        left.checked_sub(right)
+            .is_some_and(|delta| delta.units == 0 || within(&self.pass.amount, left, right, delta, currency))
     }
 
     /// Whether every record of a side takes part.
@@ -310,7 +353,8 @@ impl<'r> Plan<'r> {
         self.sign == SignRule::Ignore
     }
 
-    /// The amount of a record as the pass counts it: a net amount with its stated fee.
+    /// The amount of a record as the pass counts it: a net amount with its fee. `None` where the fee is not known or in
+    /// another currency, so that the record can be in no group.
     ///
     /// # Errors
     /// Of the scratch storage.
@@ -320,13 +364,21 @@ impl<'r> Plan<'r> {
         cursor: &mut Cursor<'_>,
         records: &Side,
         record: RecordNo,
-    ) -> io::Result<Decimal> {
+    ) -> io::Result<Option<Decimal>> {
         let amount = records.amount(record);
         if self.pass.amount.fee.as_ref().is_none_or(|rule| rule.net != side) {
-            return Ok(amount);
+            return Ok(Some(amount));
         }
         let (row, profile) = cursor.row(record)?;
-        Ok(profile.fee(row).and_then(|(fee, _)| amount.checked_add(fee)).unwrap_or(amount))
+        let currency = records.currency(record);
+        let schedule = self.pass.amount.fee.as_ref().and_then(|rule| rule.schedule.as_ref());
+        let fee = match profile.fee(row) {
+            Some((fee, own)) if own == currency => Some(fee),
+            Some(_) => None,
+            // The schedule is of gross amounts; net is near enough to tell which tier applies only for flat fees.
+            None => schedule.map(|schedule| scheduled_fee(schedule, amount, currency)),
+        };
+        Ok(fee.and_then(|fee| amount.checked_add(fee)))
     }
 
     /// The largest absolute difference that the amount gate can let through for an amount of this size, at `exponent`;
@@ -337,6 +389,13 @@ impl<'r> Plan<'r> {
         if rule.fee.is_some() || rule.fx.is_some() {
             return None;
         }
+        self.bound(amount, currency, exponent)
+    }
+
+    /// The largest absolute difference for an amount, whatever it is made of. It bounds a search, and decides nothing.
+    #[must_use]
+    pub fn bound(&self, amount: Decimal, currency: Currency, exponent: u8) -> Option<i128> {
+        let rule = &self.pass.amount;
         let absolute = tolerance(rule, currency).0.rounded_up(exponent);
         let Some(percent) = rule.percent else { return Some(absolute) };
         // |l - r| <= p% of the other one is at most p / (100 - p) of this one; twice p% is above that below 50 %.
@@ -481,22 +540,21 @@ impl<'r> Plan<'r> {
         let mut cost = 0;
         if delta.units != 0 {
             let bound =
-                self.reach(amount, currency, delta.exponent).unwrap_or_else(|| delta.units.abs()).max(1);
-            let share = delta.units.abs().saturating_mul(500) / bound;
-            cost += u32::try_from(share.clamp(1, 500)).unwrap_or(500);
+                self.bound(amount, currency, delta.exponent).unwrap_or_else(|| delta.units.abs()).max(1);
+            let share = delta.units.abs().saturating_mul(500 * COST_UNIT) / bound;
+            cost += u32::try_from(share.clamp(1, 500 * COST_UNIT)).unwrap_or(u32::MAX);
         }
         if let (Some(days), Some((from, to))) = (days, self.window) {
             let widest = from.unsigned_abs().max(to.unsigned_abs()).max(1);
-            cost += u32::try_from(u64::from(days.unsigned_abs()) * 200 / u64::from(widest))
-                .unwrap_or(200)
-                .min(200);
+            let share = i128::from(days.unsigned_abs()) * 200 * COST_UNIT / i128::from(widest);
+            cost += u32::try_from(share.min(200 * COST_UNIT)).unwrap_or(u32::MAX);
         }
         if !likeness.is_empty() {
             let count = u32::try_from(likeness.len()).unwrap_or(1);
             let mean = likeness.iter().sum::<u32>() / count;
-            cost += (1000 - mean.min(1000)) * 300 / 1000;
+            cost += (1000 - mean.min(1000)) * 300;
         }
-        cost.min(1000)
+        cost.min(COST_MAX)
     }
 
     /// The values of the key of a record, as people read them.

@@ -152,10 +152,19 @@ pub fn transform(folded: &str, transforms: &[Transform]) -> String {
     })
 }
 
+/// One part of a key on one side.
+#[derive(Debug, Clone)]
+struct Part {
+    selector: Selector,
+    transforms: Vec<Transform>,
+    /// One of the two sides has several values for it, so each value is a key of its own.
+    is_many: bool,
+}
+
 /// The key of a pass for one side.
 #[derive(Debug, Clone)]
 pub struct Key {
-    parts: Vec<(Selector, Vec<Transform>)>,
+    parts: Vec<Part>,
     blanks_allowed: bool,
 }
 
@@ -174,10 +183,13 @@ impl Key {
         let parts = parts
             .iter()
             .filter_map(|part| {
-                let name = if side == SideName::Left { &part.left } else { &part.right };
-                Selector::parse(name).ok().map(|selector| (selector, part.transform.clone()))
+                let both = [Selector::parse(&part.left).ok()?, Selector::parse(&part.right).ok()?];
+                let is_many = both.contains(&Selector::References);
+                let [left, right] = both;
+                let selector = if side == SideName::Left { left } else { right };
+                Some(Part { selector, transforms: part.transform.clone(), is_many })
             })
-            .filter(|(selector, _)| keep(selector))
+            .filter(|part| keep(&part.selector))
             .collect();
         Self { parts, blanks_allowed }
     }
@@ -185,15 +197,15 @@ impl Key {
     /// Whether a record may have several keys.
     #[must_use]
     pub fn is_many(&self) -> bool {
-        self.parts.iter().any(|(selector, _)| *selector == Selector::References)
+        self.parts.iter().any(|part| part.is_many)
     }
 
     /// Whether the key says more than the currency, the account or the date, of which there are few.
     #[must_use]
     pub fn identifies(&self) -> bool {
-        self.parts.iter().any(|(selector, _)| {
+        self.parts.iter().any(|part| {
             !matches!(
-                selector,
+                part.selector,
                 Selector::Field(
                     Field::Currency
                         | Field::Account
@@ -217,9 +229,9 @@ impl Key {
         let mut single = Xxh3::new();
         let mut many: Vec<u128> = Vec::new();
         let mut has_many = false;
-        for (selector, transforms) in &self.parts {
+        for Part { selector, transforms, is_many } in &self.parts {
             let mut filled = false;
-            if *selector == Selector::References {
+            if *is_many {
                 has_many = true;
                 selector.values(row, profile, folded, |value| {
                     let value =
@@ -271,7 +283,7 @@ impl Key {
         let mut folded = String::new();
         self.parts
             .iter()
-            .map(|(selector, transforms)| {
+            .map(|Part { selector, transforms, .. }| {
                 let mut values = Vec::new();
                 selector.values(row, profile, &mut folded, |value| values.push(transform(value, transforms)));
                 values.join(", ")

@@ -63,6 +63,9 @@ pub(super) fn run(
             Ok(plan.takes(side, row, profile, records.amount(record), folded))
         })
     };
+    let several = |side: &Side, key: &Key| {
+        key.is_many() && side.profiles().iter().any(crate::profile::Profile::may_have_several_references)
+    };
     if let Some(side) = plan.within {
         let (_, (records, _)) = filter(side);
         let all = entries(filter(side))?;
@@ -78,12 +81,13 @@ pub(super) fn run(
                 })
                 .collect()
         };
-        return solve(plan, sides, split(true), split(false), division);
+        let (credits, debits) = (split(true), split(false));
+        if several(records, plan.key(side)) {
+            return solve_connected(plan, [records, records], credits, debits);
+        }
+        return solve(plan, sides, credits, debits, division);
     }
     let (left_entries, right_entries) = (entries(filter(SideName::Left))?, entries(filter(SideName::Right))?);
-    let several = |side: &Side, key: &Key| {
-        key.is_many() && side.profiles().iter().any(crate::profile::Profile::may_have_several_references)
-    };
     if several(left, plan.key(SideName::Left)) || several(right, plan.key(SideName::Right)) {
         return solve_connected(plan, sides, left_entries, right_entries);
     }

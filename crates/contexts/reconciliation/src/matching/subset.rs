@@ -37,11 +37,19 @@ pub enum Found {
     Exhausted,
 }
 
-/// The subset of two or more parts whose sum is within `tolerance` of `whole`.
+/// The subset of two or more parts whose sum is within `tolerance` of `whole` and accepted.
+///
+/// `tolerance` bounds the search; `accepts` decides, and is given the sum with the sign of the whole.
 ///
 /// A subset without residual beats those with one; two that are equal in that are [`Found::Several`].
 #[must_use]
-pub fn search(whole: i128, parts: &[Part], tolerance: i128, bounds: Bounds) -> Found {
+pub fn search(
+    whole: i128,
+    parts: &[Part],
+    tolerance: i128,
+    bounds: Bounds,
+    accepts: &dyn Fn(i128) -> bool,
+) -> Found {
     // Everything by magnitude: parts of the other sign cannot be part of it.
     let sign = whole.signum();
     let target = whole.abs();
@@ -62,6 +70,7 @@ pub fn search(whole: i128, parts: &[Part], tolerance: i128, bounds: Bounds) -> F
         nodes: 0,
         exact: Solutions::default(),
         near: Solutions::default(),
+        accepts: &|sum| accepts(sum * sign),
     };
     let mut complete = hunt.depth_first();
     if !complete && order.len() <= 40 {
@@ -100,11 +109,15 @@ struct Hunt<'p> {
     nodes: u64,
     exact: Solutions,
     near: Solutions,
+    accepts: &'p dyn Fn(i128) -> bool,
 }
 
 impl Hunt<'_> {
     /// Notes a solution given by places in `order`; `false` when enough is known to stop.
     fn note(&mut self, places: &[usize], sum: i128) -> bool {
+        if sum != self.target && !(self.accepts)(sum) {
+            return true;
+        }
         let classes = |indices: &[usize]| {
             let mut classes: Vec<u32> = self
                 .order
@@ -227,9 +240,18 @@ impl Hunt<'_> {
             next.sort_unstable();
             for (key, way) in next {
                 self.nodes += 1;
+                let classes = |way: &[usize]| {
+                    let mut classes: Vec<u32> = way
+                        .iter()
+                        .filter_map(|&place| self.order.get(place))
+                        .map(|&(_, class, _)| class)
+                        .collect();
+                    classes.sort_unstable();
+                    classes
+                };
                 let ways = reached.entry(key).or_default();
-                // Two are enough to know that it is not unique; twins may need a third to show it.
-                if ways.len() < 3 {
+                // Two that differ by more than twins are enough to know that it is not unique.
+                if ways.len() < 2 && ways.iter().all(|known| classes(known) != classes(&way)) {
                     ways.push(way);
                 }
             }
@@ -289,7 +311,7 @@ mod tests {
     }
 
     fn found(whole: i128, amounts: &[i128], tolerance: i128) -> Found {
-        search(whole, &parts(amounts), tolerance, BOUNDS)
+        search(whole, &parts(amounts), tolerance, BOUNDS, &|_| true)
     }
 
     #[test]
@@ -304,7 +326,7 @@ mod tests {
         assert_eq!(found(100, &[60, 40, 70, 30], 0), Found::Several(vec![2, 3], vec![0, 1]));
         let twins =
             [Part { amount: 60, class: 0 }, Part { amount: 40, class: 1 }, Part { amount: 40, class: 1 }];
-        assert_eq!(search(100, &twins, 0, BOUNDS), Found::One(vec![0, 1]));
+        assert_eq!(search(100, &twins, 0, BOUNDS, &|_| true), Found::One(vec![0, 1]));
     }
 
     #[test]
@@ -316,7 +338,7 @@ mod tests {
     fn a_spent_budget_is_said_not_hidden() {
         let many: Vec<i128> = (0..60).map(|index| 1_000_003 + index * 7_919).collect();
         let bounds = Bounds { parts_max: 6, nodes_max: 500 };
-        assert_eq!(search(5_555_555, &parts(&many), 0, bounds), Found::Exhausted);
+        assert_eq!(search(5_555_555, &parts(&many), 0, bounds, &|_| true), Found::Exhausted);
     }
 
     #[test]
@@ -324,7 +346,8 @@ mod tests {
         let amounts: Vec<i128> = (0..24).map(|index| 1_000 + (index * index * 37) % 911).collect();
         let all = parts(&amounts);
         for whole in (3_000..6_000).step_by(97) {
-            let depth_first = search(whole, &all, 0, Bounds { parts_max: 4, nodes_max: 10_000_000 });
+            let depth_first =
+                search(whole, &all, 0, Bounds { parts_max: 4, nodes_max: 10_000_000 }, &|_| true);
             let order: Vec<(i128, u32, usize)> = {
                 let mut order: Vec<_> =
                     all.iter().enumerate().map(|(index, part)| (part.amount, part.class, index)).collect();
@@ -340,6 +363,7 @@ mod tests {
                     nodes: 0,
                     exact: Solutions::default(),
                     near: Solutions::default(),
+                    accepts: &|_| true,
                 };
                 assert!(if middle { hunt.meet_in_the_middle() } else { hunt.dynamic() });
                 match &depth_first {

@@ -143,9 +143,6 @@ fn numeric(text: &str, format: DateFormat) -> Result<ReadDay, DateError> {
         (&[a, b, c], _) if a.len() == 4 => civil(year(a)?, number(b)?, number(c)?),
         (&[a, b, c], DateFormat::DayMonthYear) => civil(year(c)?, number(b)?, number(a)?),
         (&[a, b, c], DateFormat::MonthDayYear) => civil(year(c)?, number(a)?, number(b)?),
-        (&[a, b, c], DateFormat::YearMonthDay | DateFormat::ShortYearMonthDay) => {
-            civil(year(a)?, number(b)?, number(c)?)
-        }
         (&[digits], _) => compact(digits, format),
         _ => Err(DateError),
     }
