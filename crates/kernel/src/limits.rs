@@ -6,7 +6,9 @@ pub const ROW_BYTES_MAX: usize = 16 << 20;
 pub const COLUMNS_MAX: usize = 1_024;
 /// The deepest nesting that JSON and XML may have.
 pub const NESTING_MAX: usize = 128;
-/// The largest XLSX file that is opened, in bytes of its uncompressed sheet data.
+/// The most filled cells of a sheet that are read.
+pub const SPREADSHEET_CELLS_MAX: usize = 32 << 20;
+/// The largest XLSX file that is opened, in bytes.
 pub const SPREADSHEET_BYTES_MAX: u64 = 1 << 30;
 /// The most records that one side of an execution may have (record numbers are 32 bits).
 pub const RECORDS_MAX: usize = (u32::MAX - 1) as usize;

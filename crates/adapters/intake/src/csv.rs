@@ -20,7 +20,9 @@ pub(crate) struct Dialect {
     pub(crate) delimiter: u8,
     /// Rows end with a carriage return alone.
     pub(crate) cr_only: bool,
-    /// Rows before the table.
+    /// Lines before the table that were named.
+    pub(crate) skip_lines: u32,
+    /// Rows before the table that were found.
     pub(crate) skip_rows: u64,
     pub(crate) header: bool,
     /// The usual number of cells.
@@ -29,7 +31,7 @@ pub(crate) struct Dialect {
 
 impl Default for Dialect {
     fn default() -> Self {
-        Self { delimiter: b',', cr_only: false, skip_rows: 0, header: true, width: 0 }
+        Self { delimiter: b',', cr_only: false, skip_lines: 0, skip_rows: 0, header: true, width: 0 }
     }
 }
 
@@ -62,16 +64,21 @@ pub(crate) fn sniff(head: &str, scan: &Scan, spec: &SourceSpec) -> Result<Dialec
             }
         },
     };
+    let mut head = head;
+    for _ in 0..spec.skip_lines.unwrap_or(0) {
+        head = head.split_once(if cr_only { '\r' } else { '\n' }).map_or("", |(_, rest)| rest);
+    }
     let candidates: Vec<u8> = fixed.map_or_else(|| DELIMITERS.to_vec(), |byte| vec![byte]);
     let mut best: Option<((usize, usize), Dialect)> = None;
     for delimiter in candidates {
-        let mut dialect = Dialect { delimiter, cr_only, skip_rows: 0, header: true, width: 0 };
+        let mut dialect = Dialect { delimiter, cr_only, skip_lines: 0, skip_rows: 0, header: true, width: 0 };
         let rows = sample(head, dialect);
         let width = usual_width(&rows);
         dialect.width = width;
         let steady = rows.iter().filter(|row| row.len() == width).count();
         let skip = rows.iter().take_while(|row| row.len() != width).count();
-        dialect.skip_rows = spec.skip_lines.map_or(skip as u64, u64::from);
+        dialect.skip_lines = spec.skip_lines.unwrap_or(0);
+        dialect.skip_rows = if spec.skip_lines.is_some() { 0 } else { skip as u64 };
         let from = usize::try_from(dialect.skip_rows).unwrap_or(0);
         dialect.header = spec.header.unwrap_or_else(|| is_header(rows.get(from), rows.get(from + 1)));
         let score = if width > 1 { (steady * 100 / rows.len().max(1) / 20, width) } else { (0, 1) };
@@ -181,11 +188,26 @@ impl Csv {
             pending: VecDeque::new(),
             short_rows_told: false,
         };
+        csv.skip_lines(dialect.skip_lines)?;
         for _ in 0..dialect.skip_rows {
             csv.record()?;
         }
         csv.name_columns()?;
         Ok(csv)
+    }
+
+    /// Passes over lines as an editor counts them, whatever is in them.
+    fn skip_lines(&mut self, count: u32) -> Result<(), ReadError> {
+        let terminator = if self.dialect.cr_only { b'\r' } else { b'\n' };
+        let mut left = count;
+        while left > 0 && self.fill()? {
+            let rest = self.buffer.get(self.start..self.end).unwrap_or(&[]);
+            let end = memchr(terminator, rest);
+            left -= u32::from(end.is_some());
+            let used = end.map_or(rest.len(), |end| end + 1);
+            self.consume(used);
+        }
+        Ok(())
     }
 
     fn name_columns(&mut self) -> Result<(), ReadError> {

@@ -3,14 +3,16 @@
 use std::fs::File;
 use std::io::BufReader;
 
-use calamine::{Data, Range, Reader as _, Xlsx, open_workbook_from_rs};
+use calamine::{Data, Reader as _, Xlsx, XlsxError, open_workbook_from_rs};
 use stoa_kernel::limits;
+use stoa_reconciliation::field::Field;
 use stoa_reconciliation::row::{Item, Place, ReadError, Row, RowReader};
 use stoa_reconciliation::source::SourceSpec;
 
 /// Reads one sheet of a workbook.
 pub(crate) struct Sheet {
-    range: Range<Data>,
+    /// The rows that have cells: number from 1, cells from the first column.
+    rows: Vec<(u32, Vec<Data>)>,
     columns: Vec<String>,
     next_row: usize,
 }
@@ -20,10 +22,8 @@ impl Sheet {
         let malformed = |message: String| ReadError::Malformed { place: Place { line: 1, byte: 0 }, message };
         let bytes = file.metadata()?.len();
         if bytes > limits::SPREADSHEET_BYTES_MAX {
-            return Err(malformed(format!(
-                "the workbook has {bytes} bytes; at most {} are opened",
-                limits::SPREADSHEET_BYTES_MAX
-            )));
+            let most = limits::SPREADSHEET_BYTES_MAX;
+            return Err(malformed(format!("the workbook has {bytes} bytes; at most {most} are opened")));
         }
         let mut workbook: Xlsx<BufReader<File>> = open_workbook_from_rs(BufReader::new(file))
             .map_err(|error| malformed(format!("the workbook cannot be opened: {error}")))?;
@@ -40,35 +40,71 @@ impl Sheet {
                 names.first().cloned().ok_or_else(|| malformed("the workbook has no sheet".to_owned()))?
             }
         };
-        let range = workbook
-            .worksheet_range(&name)
-            .map_err(|error| malformed(format!("the sheet \"{name}\" cannot be read: {error}")))?;
-        let mut sheet = Self { range, columns: Vec::new(), next_row: spec.skip_lines.unwrap_or(0) as usize };
+        let unreadable =
+            |error: XlsxError| malformed(format!("the sheet \"{name}\" cannot be read: {error}"));
+        let mut rows: Vec<(u32, Vec<Data>)> = Vec::new();
+        let mut cells = 0usize;
+        {
+            // Cell by cell: what a sheet claims to span says nothing about what is in it.
+            let mut reader = workbook.worksheet_cells_reader(&name).map_err(unreadable)?;
+            while let Some(cell) = reader.next_cell().map_err(unreadable)? {
+                let (row, column) = cell.get_position();
+                let value = Data::from(cell.get_value().clone());
+                let column = column as usize;
+                if matches!(value, Data::Empty) {
+                    continue;
+                }
+                cells += 1;
+                if column >= limits::COLUMNS_MAX || cells > limits::SPREADSHEET_CELLS_MAX {
+                    let (columns, most) = (limits::COLUMNS_MAX, limits::SPREADSHEET_CELLS_MAX);
+                    return Err(malformed(format!(
+                        "the sheet has more than {columns} columns or {most} cells"
+                    )));
+                }
+                if rows.last().is_none_or(|(last, _)| *last != row + 1) {
+                    rows.push((row + 1, Vec::new()));
+                }
+                if let Some((_, line)) = rows.last_mut() {
+                    line.resize(line.len().max(column + 1), Data::Empty);
+                    if let Some(slot) = line.get_mut(column) {
+                        *slot = value;
+                    }
+                }
+            }
+        }
+        rows.sort_by_key(|(row, _)| *row);
+        let skipped = spec.skip_lines.unwrap_or(0);
+        let next_row = rows.iter().take_while(|(row, _)| *row <= skipped).count();
+        let mut sheet = Self { rows, columns: Vec::new(), next_row };
         sheet.name_columns(spec.header);
         Ok(sheet)
     }
 
-    /// The first row whose cells are all texts, and more than one, names the columns.
+    /// Among the first rows, the columns are named by the first one of texts that has a known name in it, else by the
+    /// first one of texts.
     fn name_columns(&mut self, header: Option<bool>) {
-        let width = self.range.width();
+        let width = self.rows.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
         let numbered = |number: usize| format!("column {}", number + 1);
-        if header == Some(false) {
-            self.columns = (0..width).map(numbered).collect();
-            return;
-        }
-        let is_header = |row: &[Data]| {
-            let filled: Vec<&Data> = row.iter().filter(|cell| !matches!(cell, Data::Empty)).collect();
-            filled.len() > 1 && filled.iter().all(|cell| matches!(cell, Data::String(_)))
+        let texts = |cells: &[Data]| {
+            let filled = || cells.iter().filter(|cell| !matches!(cell, Data::Empty));
+            filled().count() > 1 && filled().all(|cell| matches!(cell, Data::String(_)))
         };
-        let found =
-            self.range.rows().enumerate().skip(self.next_row).take(50).find(|(_, row)| is_header(row));
-        match found {
-            Some((at, row)) => {
-                self.columns = row
-                    .iter()
-                    .enumerate()
-                    .map(|(number, cell)| match cell {
-                        Data::String(name) if !name.trim().is_empty() => name.trim().to_owned(),
+        let known = |cells: &[Data]| {
+            cells
+                .iter()
+                .filter(|cell| matches!(cell, Data::String(name) if Field::of_header(name).is_some()))
+                .count()
+                > 1
+        };
+        let candidates = || {
+            self.rows.iter().enumerate().skip(self.next_row).take(50).filter(|(_, (_, cells))| texts(cells))
+        };
+        let found = candidates().find(|(_, (_, cells))| known(cells)).or_else(|| candidates().next());
+        match found.filter(|_| header != Some(false)) {
+            Some((at, (_, cells))) => {
+                self.columns = (0..width)
+                    .map(|number| match cells.get(number) {
+                        Some(Data::String(name)) if !name.trim().is_empty() => name.trim().to_owned(),
                         _ => numbered(number),
                     })
                     .collect();
@@ -114,11 +150,9 @@ impl RowReader for Sheet {
 
     fn next(&mut self, row: &mut Row) -> Result<Option<Item>, ReadError> {
         loop {
-            let at = self.next_row;
-            let Some(cells) = self.range.rows().nth(at) else { return Ok(None) };
+            let Some((number, cells)) = self.rows.get(self.next_row) else { return Ok(None) };
             self.next_row += 1;
-            let first = self.range.start().map_or(0, |(row, _)| u64::from(row));
-            row.restart(Place { line: first + at as u64 + 1, byte: 0 });
+            row.restart(Place { line: u64::from(*number), byte: 0 });
             for cell in cells.iter().take(self.columns.len()) {
                 row.push(&shown(cell));
             }

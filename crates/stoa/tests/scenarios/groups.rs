@@ -127,3 +127,79 @@ fn a_search_that_ends_at_its_budget_says_so() {
     assert_eq!(run.reason("A"), "split_incomplete");
     assert!(run.exception("A").contains("budget"));
 }
+
+#[test]
+fn a_group_takes_only_parts_that_share_a_reference_with_the_whole() {
+    let rules = r"
+sources:
+  left: {references: [{field: text, pattern: '#(?<ref>[a-z]+)'}]}
+  right: {references: [{field: text, pattern: '#(?<ref>[a-z]+)'}]}
+passes:
+  - {name: any, key: [references], cardinality: [one_to_one, one_to_many]}
+";
+    let run = Case::new(
+        "L1,2025-01-01,,100.00,EUR,#aa\nL2,2025-01-01,,50.00,EUR,#bb",
+        "R1,2025-01-01,,100.00,EUR,#aa #bb\nR3,2025-01-01,,20.00,EUR,#aa\nR4,2025-01-01,,30.00,EUR,#aa",
+    )
+    .rules(rules)
+    .run();
+    assert_eq!(run.confirmed(), ["L1 R1"]);
+}
+
+#[test]
+fn the_sum_of_a_subset_is_held_to_the_same_bounds_as_a_pair() {
+    let split = |amount: &str| {
+        Case::new("A,2025-01-01,,1000.00,EUR,x", "B1,2025-01-01,,600.00,EUR,x\nB2,2025-01-01,,365.00,EUR,y")
+            .pass(&format!(
+                "key: [currency]\namount: {amount}\ncardinality: [one_to_many]\ngroups: {{members: subset}}"
+            ))
+            .run()
+            .exit
+    };
+    assert_eq!((split("{percent: 2}"), split("{percent: 3.5}")), (3, 0));
+    assert_eq!(split("{percent: 5, tolerance: 1, combine: and}"), 3);
+}
+
+#[test]
+fn an_exact_group_goes_before_a_tolerant_pair_by_subset_and_beside_other_records_too() {
+    let subset = "key: [reference]\namount: {tolerance: 0.02}\ncardinality: [one_to_one, one_to_many]\ngroups: {members: subset}";
+    let parts = "B1,2025-01-01,I,99.99,EUR,x\nB2,2025-01-01,I,0.01,EUR,y";
+    let run = Case::new("A,2025-01-01,I,100.00,EUR,x", &format!("{parts}\nB3,2025-01-01,I,7.00,EUR,z"))
+        .pass(subset)
+        .run();
+    assert_eq!(run.confirmed(), ["A B1", "A B2"]);
+    let run = Case::new(
+        "A1,2025-01-01,I,100.00,EUR,x\nA2,2025-01-01,I,50.00,EUR,y",
+        &format!("{parts}\nB3,2025-01-01,I,50.00,EUR,z"),
+    )
+    .pass(SPLIT)
+    .run();
+    assert_eq!(run.confirmed(), ["A1 B1", "A1 B2", "A2 B3"]);
+}
+
+#[test]
+fn a_record_is_in_one_reversal_at_most_whatever_references_it_has() {
+    let rules = "
+sources: {left: {references: [{field: text, pattern: '#(?<ref>[a-z]+)'}]}}
+passes: [{name: net, key: [references], cardinality: [reversal_left]}]
+";
+    let run = Case::new(
+        "A1,2025-01-01,,100.00,EUR,#aa #bb\nA2,2025-01-01,,-100.00,EUR,#aa #bb\nA3,2025-01-01,,-100.00,EUR,#cc",
+        "B,2025-01-01,,1.00,EUR,x",
+    )
+    .rules(rules)
+    .run();
+    assert_eq!(run.file("matches.csv").lines().count(), 2, "{}", run.file("matches.csv"));
+    assert_eq!(run.reason("A3"), "no_candidate");
+}
+
+#[test]
+fn the_parts_of_a_group_pass_the_text_gate_too() {
+    let run = Case::new(
+        "A,2025-01-01,,100.00,EUR,acme rent",
+        "B1,2025-01-01,,60.00,EUR,zebra\nB2,2025-01-01,,40.00,EUR,quux",
+    )
+    .pass("key: [currency]\ntext: [{left: text, right: text, at_least: 900}]\ncardinality: [one_to_many]")
+    .run();
+    assert_eq!(run.confirmed(), Vec::<String>::new());
+}

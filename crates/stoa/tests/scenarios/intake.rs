@@ -359,3 +359,65 @@ fn the_public_bank_files_are_read_and_those_that_must_fail_do() {
     }
     assert_eq!(read, 37);
 }
+
+#[test]
+fn a_sheet_that_spans_more_than_it_holds_is_read_by_its_cells() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("wide.xlsx");
+    let mut book = rust_xlsxwriter::Workbook::new();
+    let sheet = book.add_worksheet();
+    sheet.write(0, 0, "Account holder").unwrap();
+    sheet.write(0, 1, "Max").unwrap();
+    for (column, name) in ["date", "amount"].iter().enumerate() {
+        sheet.write(2, u16::try_from(column).unwrap(), *name).unwrap();
+    }
+    sheet.write(3, 0, "2025-01-31").unwrap();
+    sheet.write(3, 1, 5).unwrap();
+    sheet.write(1_048_575, 1, "end").unwrap();
+    book.save(&path).unwrap();
+    let report = inspected("wide.xlsx", &fs::read(&path).unwrap());
+    assert_eq!((report["loaded"].as_u64(), report["rejected"].as_u64()), (Some(1), Some(1)), "{report:#}");
+    assert_eq!(report["rejections"][0]["place"]["line"], 1_048_576);
+    let mut book = rust_xlsxwriter::Workbook::new();
+    book.add_worksheet().write(1_048_575, 16_383, "far").unwrap();
+    book.save(&path).unwrap();
+    let run = inspect("far.xlsx", &fs::read(&path).unwrap(), &[]);
+    assert!(run.stderr.contains("error[file_malformed]"), "{}", run.stderr);
+}
+
+#[test]
+fn years_of_two_digits_minor_units_and_empty_arrays_are_read_as_they_are_meant() {
+    let report = inspected("t.csv", b"id,date,amount\n1,05/03/25,1.00\n");
+    assert!(report["records"][0]["booked"].as_str().unwrap().starts_with("2025-"));
+    assert!(report["file"]["inferred"].to_string().contains("does not prove it"));
+    let run = inspect(
+        "t.csv",
+        b"id,date,debit,credit,currency\n1,2025-01-01,12345,,EUR\n",
+        &["--json", "--set", "numbers=minor_units"],
+    );
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["records"][0]["amount"], "-123.45");
+    let report = inspected("t.json", b"{\"errors\":[],\"data\":[{\"date\":\"2025-01-01\",\"amount\":1}]}");
+    assert_eq!(report["loaded"], 1);
+    let run = inspect(
+        "t.csv",
+        b"Bank X\n\nAccount 1\nid,date,amount\n1,2025-01-01,2.00\n",
+        &["--json", "--set", "skip_lines=3"],
+    );
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(
+        (report["records"][0]["amount"].as_str(), report["records"][0]["place"]["line"].as_u64()),
+        (Some("2.00"), Some(5))
+    );
+}
+
+#[test]
+fn a_statement_that_is_delivered_twice_is_proven_twice() {
+    let mt =
+        ":20:S\n:25:1\n:28C:1\n:60F:C250101EUR10,00\n:61:2501020102C5,00NTRFREF1\n:62F:C250102EUR15,00\n-\n";
+    let case = Case::files("s.sta", mt, "r.csv", "id,date,ref,amount,currency\nB,2025-01-02,REF1,5.00,EUR\n")
+        .pass("key: [reference]");
+    let again = case.write("again.sta", mt);
+    let run = case.run_with(&["--add-left", &again]);
+    assert_eq!(run.exit, 0, "{}", run.stdout);
+}

@@ -190,3 +190,41 @@ fn s18_what_an_earlier_pass_confirmed_is_not_disturbed_by_a_better_candidate_of_
     .run();
     assert_eq!(run.confirmed(), ["A B1"]);
 }
+
+#[test]
+fn one_reference_on_one_side_meets_several_on_the_other() {
+    let run = Case::new("A,2025-01-01,INV-1,10.00,EUR,x", "B,2025-01-01,,10.00,EUR,pays INV-0 and INV-1")
+        .rules("sources: {right: {references: [{field: text, pattern: '(?<ref>INV-[0-9]+)'}]}}\npasses: [{name: p, key: [{left: reference, right: references}]}]")
+        .run();
+    assert_eq!(run.confirmed(), ["A B"]);
+}
+
+#[test]
+fn an_amount_that_is_very_common_does_not_stand_in_the_way_of_the_others() {
+    let rows = |prefix: &str| -> String {
+        (0..2_010)
+            .map(|row| {
+                format!(
+                    "{prefix}{row:04},20{:02}-{:02}-01,,9.99,EUR,{prefix} {row}\n",
+                    10 + row % 15,
+                    1 + row % 12
+                )
+            })
+            .collect()
+    };
+    let left = rows("A") + "A9999,2025-03-01,,500.00,EUR,rent\n";
+    let right = rows("B") + "B9999,2025-03-02,,500.00,EUR,rent\n";
+    let run = Case::new(&left, &right).pass("key: [currency]\ndate: {from: -1, to: 3}").run();
+    assert_eq!(run.confirmed(), ["A9999 B9999"]);
+}
+
+#[test]
+fn small_differences_still_tell_candidates_apart_under_a_wide_tolerance() {
+    let run = Case::new(
+        "A,2025-01-01,I,100.00,EUR,x",
+        "B1,2025-01-01,I,100.02,EUR,x\nB2,2025-01-01,I,100.01,EUR,y",
+    )
+    .pass("key: [reference]\namount: {tolerance: 10}")
+    .run();
+    assert_eq!(run.confirmed(), ["A B2"]);
+}

@@ -9,7 +9,7 @@ use super::gates::Plan;
 use super::outcome::{Bounded, Diagnosis, Link, LinkStatus, Outcome, Reason, Standing};
 use super::pass::{self, Division};
 use super::rates::Rates;
-use crate::rules::{Ambiguity, Cardinality, PassOutcome, RuleSet};
+use crate::rules::{Ambiguity, Cardinality, PassOutcome, RuleSet, SignRule};
 use crate::side::{RecordNo, Side};
 use crate::source::SideName;
 
@@ -65,6 +65,8 @@ pub fn run(
     }
     outcome.fee_passes =
         plans.iter().filter(|plan| plan.pass.amount.fee.is_some()).map(|plan| plan.number).collect();
+    let opposite = |plan: &&Plan<'_>| plan.pass.amount.sign == SignRule::Opposite;
+    outcome.opposite_passes = plans.iter().filter(opposite).map(|plan| plan.number).collect();
     if !matched.is_empty() {
         let number = u8::try_from(outcome.passes.len()).map_err(|_| EngineError::TooManyPasses)?;
         outcome.passes.push(("confirmed before".to_owned(), true));

@@ -222,6 +222,8 @@ pub struct Outcome {
     pub bounded: Vec<Bounded>,
     /// Passes that compare gross with net and fee.
     pub fee_passes: Vec<u8>,
+    /// Passes that pair opposite signs.
+    pub opposite_passes: Vec<u8>,
 }
 
 impl Outcome {

@@ -306,7 +306,11 @@ impl<'a> Matches<'a> {
         let converted = matches!((lc, rc), (Some(a), Some(b)) if a != b);
         let letters = lc.or(rc).map_or([b'X'; 3], stoa_kernel::currency::Currency::letters);
         lines.plain(std::str::from_utf8(&letters).unwrap_or(""));
-        let residual = left_sum.zip(right_sum).filter(|_| !converted).and_then(|(a, b)| a.checked_sub(b));
+        let is_opposite = outcome.opposite_passes.contains(&pass);
+        let residual = left_sum
+            .zip(right_sum)
+            .filter(|_| !converted)
+            .and_then(|(a, b)| if is_opposite { a.checked_add(b) } else { a.checked_sub(b) });
         lines.maybe_amount(residual);
         lines.plain(self.treatment(pass, converted, residual));
         match (left.first(), right.first()) {

@@ -10,6 +10,8 @@ use crate::field::Field;
 pub(super) struct SortKey {
     pub(super) without_id: bool,
     pub(super) prefix: u128,
+    /// A hash of the whole row: rows that differ only in what no rule looks at are in one order all the same.
+    pub(super) rest: u64,
     pub(super) record: RecordNo,
 }
 
@@ -32,7 +34,9 @@ pub(super) fn canonical_order(side: &mut Side) -> io::Result<Vec<SortKey>> {
                 }
                 u128::from_be_bytes(first)
             };
-            keys.push(SortKey { without_id, prefix, record });
+            let (text, _) = row.parts();
+            let rest = xxhash_rust::xxh3::xxh3_64(text.as_bytes());
+            keys.push(SortKey { without_id, prefix, rest, record });
         }
         keys.sort_unstable();
         // Ids that share their first bytes are compared whole, and equal ids by their content.
