@@ -5,6 +5,7 @@
 //! the sparse form of Jonker & Volgenant 1987). The potentials then tell, for each decision, how much worse the best
 //! alternative is: zero means that the optimum is not unique, and the decision is ambiguous.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -44,8 +45,8 @@ pub struct Solution {
     pub tight: Vec<(usize, usize)>,
 }
 
-/// The most nodes that looking for rivals of decisions may visit.
-const RIVAL_NODES_MAX: usize = 60_000_000;
+/// The most work that looking for rivals of decisions may take: a unit for each node of a search, four for each arc.
+const RIVAL_WORK_MAX: u64 = 1_500_000_000;
 
 /// The cost of leaving a left record open: more than any pair costs.
 pub const OPEN_COST: u32 = 1_000_000_000;
@@ -57,11 +58,15 @@ struct Network<'e> {
     by_left: Vec<Vec<u32>>,
     by_right: Vec<Vec<u32>>,
     flow: Vec<u32>,
+    /// For each right class the edges that carry flow: few, where the edges are many.
+    carrying: Vec<Vec<u32>>,
     left_open: Vec<u32>,
     right_left_over: Vec<u32>,
     /// Potentials: left classes, right classes, sink.
     potential: Vec<i64>,
     open_cost: i64,
+    /// What the searches have cost so far; see [`RIVAL_WORK_MAX`].
+    work: Cell<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -112,6 +117,7 @@ impl<'e> Network<'e> {
             left_supply,
             right_supply,
             flow: vec![0; scaled.len()],
+            carrying: vec![Vec::new(); right_supply.len()],
             edges: scaled,
             by_left,
             by_right,
@@ -119,6 +125,7 @@ impl<'e> Network<'e> {
             right_left_over: right_supply.to_vec(),
             potential: vec![0; left_supply.len() + right_supply.len() + 1],
             open_cost: i64::from(OPEN_COST) * scale,
+            work: Cell::new(0),
         }
     }
 
@@ -167,10 +174,8 @@ impl<'e> Network<'e> {
             visit(self.sink(), self.open_cost + here - self.pot(self.sink()));
         } else if node < self.sink() {
             let right = node - lefts;
-            for (index, edge) in self.edges_of(&self.by_right, right) {
-                if self.flow_on(index) > 0 {
-                    visit(edge.left, here - self.pot(edge.left) - edge.cost);
-                }
+            for (_, edge) in self.edges_of(&self.carrying, right) {
+                visit(edge.left, here - self.pot(edge.left) - edge.cost);
             }
             if self.right_left_over.get(right).is_some_and(|&left_over| left_over > 0) {
                 visit(self.sink(), here - self.pot(self.sink()));
@@ -206,6 +211,7 @@ impl<'e> Network<'e> {
             parent: vec![usize::MAX; self.sink() + 1],
             reached: None,
         };
+        let mut work = self.sink() as u64;
         let mut heap = BinaryHeap::new();
         if let Some(start) = search.distance.get_mut(from) {
             *start = 0;
@@ -221,6 +227,7 @@ impl<'e> Network<'e> {
             }
             let Search { distance: best, parent, .. } = &mut search;
             self.arcs(node, through_sink, |next, cost| {
+                work += 4;
                 let reach = distance + cost.max(0);
                 if reach > limit || skip == Some((node, next)) {
                     return;
@@ -233,6 +240,7 @@ impl<'e> Network<'e> {
                 }
             });
         }
+        self.work.set(self.work.get().saturating_add(work));
         search
     }
 
@@ -268,14 +276,22 @@ impl<'e> Network<'e> {
         match (from < lefts, to == sink) {
             (true, true) => change(self.left_open.get_mut(from), true),
             (false, true) => change(self.right_left_over.get_mut(from - lefts), false),
-            (true, false) => {
-                let index = self.find(from, to - lefts);
-                change(index.and_then(|index| self.flow.get_mut(index as usize)), true);
-            }
-            (false, false) => {
-                let index = self.find(to, from - lefts);
-                change(index.and_then(|index| self.flow.get_mut(index as usize)), false);
-            }
+            (true, false) => self.change_flow(from, to - lefts, true),
+            (false, false) => self.change_flow(to, from - lefts, false),
+        }
+    }
+
+    fn change_flow(&mut self, left: usize, right: usize, up: bool) {
+        let Some(index) = self.find(left, right) else { return };
+        let (Some(flow), Some(carrying)) = (self.flow.get_mut(index as usize), self.carrying.get_mut(right))
+        else {
+            return;
+        };
+        *flow = if up { *flow + 1 } else { flow.saturating_sub(1) };
+        match (up, *flow) {
+            (true, 1) => carrying.push(index),
+            (false, 0) => carrying.retain(|&other| other != index),
+            _ => {}
         }
     }
 
@@ -302,9 +318,9 @@ impl<'e> Network<'e> {
 
     fn solution(&self, limit: i64, scale: i64) -> Solution {
         let mut solution = Solution::default();
-        // Each search looks at every node at worst. Past the budget a decision counts as tied: never a coin toss.
-        let searches_max = RIVAL_NODES_MAX / (self.sink() + 1) + 1;
-        let mut searches = 0;
+        // Past the budget a decision counts as tied: never a coin toss.
+        self.work.set(0);
+        let spent = || self.work.get() > RIVAL_WORK_MAX;
         for (index, edge) in (0u32..).zip(&self.edges) {
             let right = self.right_node(edge.right);
             let reduced = edge.cost + self.pot(edge.left) - self.pot(right);
@@ -314,10 +330,9 @@ impl<'e> Network<'e> {
             }
             if count > 0 {
                 let may_have_rival = self.may_have_rival(edge.left, right, limit);
-                searches += usize::from(may_have_rival);
                 let rival = if !may_have_rival {
                     None
-                } else if searches > searches_max {
+                } else if spent() {
                     Some(0)
                 } else {
                     self.shortest(edge.left, right, Some((edge.left, right)), limit, true).reached
@@ -329,11 +344,8 @@ impl<'e> Network<'e> {
         }
         for (left, &open) in self.left_open.iter().enumerate() {
             if open > 0 {
-                searches += 1;
                 let skip = Some((left, self.sink()));
-                if searches > searches_max
-                    || self.shortest(left, self.sink(), skip, limit, true).reached.is_some()
-                {
+                if spent() || self.shortest(left, self.sink(), skip, limit, true).reached.is_some() {
                     solution.open_ties.push(left);
                 }
             }

@@ -320,7 +320,7 @@ impl<'p, 'r, 's> Solver<'p, 'r, 's> {
                     }
                 }
                 Subset::Exhausted if !self.exact_only => {
-                    self.found.exhausted.push((self.name(one_at), whole))
+                    self.found.exhausted.push((self.name(one_at), whole));
                 }
                 Subset::Exhausted => {}
                 Subset::Nothing => {}
