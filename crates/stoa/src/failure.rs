@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 
 use stoa_kernel::error::Coded;
+use stoa_reconciliation::load::LoadError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,14 @@ impl Failure {
                 .way_out("free some space and run it again; nothing of this run was kept");
         }
         Self::new(code, format!("{about}: {error}"))
+    }
+
+    /// A file that could not be loaded.
+    pub(crate) fn load(error: &LoadError, name: &str) -> Self {
+        match error {
+            LoadError::Scratch(cause) => Self::io("file_unreadable", "temporary storage", cause),
+            _ => Self::of(error, name),
+        }
     }
 
     pub(crate) fn report(&self) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use stoa_intake::Input;
-use stoa_reconciliation::load::{self, Batch, LoadError};
+use stoa_reconciliation::load::{self, Batch};
 use stoa_reconciliation::record::Record;
 use stoa_reconciliation::report::grouped;
 use stoa_reconciliation::row::Row;
@@ -33,10 +33,7 @@ pub(crate) fn run(arguments: &Inspect) -> Result<Exit, Failure> {
         bar.at(position);
         true
     })
-    .map_err(|error| match &error {
-        LoadError::Scratch(cause) => Failure::io("file_unreadable", "temporary storage", cause),
-        _ => Failure::of(&error, &file.facts.name),
-    })?;
+    .map_err(|error| Failure::load(&error, &file.facts.name))?;
     drop(bar);
     let storage = |error| Failure::io("file_unreadable", "temporary storage", &error);
     let side = builder.finish().map_err(storage)?;

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use stoa_intake::{Input, Opened};
 use stoa_kernel::error::Coded as _;
 use stoa_kernel::limits;
-use stoa_reconciliation::load::{self, LoadError};
+use stoa_reconciliation::load;
 use stoa_reconciliation::matching::outcome::Outcome;
 use stoa_reconciliation::matching::rates::Rates;
 use stoa_reconciliation::matching::{self, EngineError, RunOptions, explain};
@@ -197,10 +197,7 @@ fn load_side(
             bar.at(position);
             true
         })
-        .map_err(|error| match &error {
-            LoadError::Scratch(cause) => Failure::io("file_unreadable", "temporary storage", cause),
-            _ => Failure::of(&error, &file.facts.name),
-        })?;
+        .map_err(|error| Failure::load(&error, &file.facts.name))?;
         loaded.push(SourceFile { side: name, facts: file.facts, batch });
     }
     let side =
