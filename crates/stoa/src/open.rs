@@ -21,10 +21,6 @@ pub(crate) fn side(paths: &[PathBuf], spec: &SourceSpec, scratch: &Path) -> Resu
         .collect()
 }
 
-/// What a reference looks like in free text: letters, a mark, and four digits or more.
-const REFERENCE_IN_TEXT: &str =
-    r"(?i)(?<ref>\b(?:[a-z]{1,6}[-/]?)?[0-9]{4,}(?:[-/]?[a-z0-9]+)*\b|\b[a-z]{2,6}-[a-z0-9]{4,}\b)";
-
 /// When one side names no currency and the other has only one, it is that one.
 pub(crate) fn adopt_currency(left: &mut [Opened], right: &mut [Opened], sources: &mut Sources) {
     let (left_known, right_known) = (currencies(left), currencies(right));
@@ -66,7 +62,7 @@ pub(crate) fn find_references(files: &mut [Opened], source: &mut SourceSpec) {
         let is_table =
             matches!(file.facts.format, Format::Csv | Format::Xlsx | Format::Json | Format::Ndjson);
         if has_text && !(is_table && has_column && is_filled) {
-            let spec = ExtractorSpec { field: Field::Text, pattern: REFERENCE_IN_TEXT.to_owned() };
+            let spec = ExtractorSpec { field: Field::Text, pattern: "reference".to_owned() };
             if let Ok(extractor) = Extractor::compile(&spec) {
                 if !source.references.contains(&spec) {
                     source.references.push(spec);

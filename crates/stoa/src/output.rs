@@ -2,6 +2,7 @@
 //!
 //! `summary.json` is taken away first and put back last, so a folder without it is not a result.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,10 @@ use crate::failure::Failure;
 
 /// The last file to appear, which makes the others a result.
 const SEAL: &str = "summary.json";
+
+/// The files of a result.
+const RESULTS: [&str; 7] =
+    ["links.csv", "matches.csv", "exceptions.csv", "rejected.csv", "rules.yaml", "report.html", SEAL];
 
 /// A folder that is being written.
 #[derive(Debug)]
@@ -20,8 +25,11 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Begins a result at `place`.
-    pub(crate) fn begin(place: &Path) -> Result<Self, Failure> {
+    /// Begins a result at `place`, which must not hold one of `inputs` under the name of a result.
+    pub(crate) fn begin<'p>(
+        place: &Path,
+        inputs: impl Iterator<Item = &'p PathBuf>,
+    ) -> Result<Self, Failure> {
         let fail = |error: &io::Error| unwritable(place, error);
         if place.exists() && !place.is_dir() {
             let message = format!("{}: this is a file; the results need a folder", place.display());
@@ -29,6 +37,12 @@ impl Output {
                 .way_out("name a folder that does not exist yet, or one for results"));
         }
         fs::create_dir_all(place).map_err(|error| fail(&error))?;
+        if let Some(input) = inputs.into_iter().find(|input| would_replace(place, input)) {
+            let message = format!("{}: the results would replace this input", input.display());
+            return Err(
+                Failure::new("output_unwritable", message).way_out("name another folder with --output")
+            );
+        }
         let draft = place.join(format!(".draft-{}", std::process::id()));
         // One that a killed process with this number has left is in the way of nobody.
         let _ = fs::remove_dir_all(&draft);
@@ -61,6 +75,13 @@ impl Output {
         })();
         moved.map_err(|error| unwritable(&self.place, &error))
     }
+}
+
+/// Whether `input` is a file of the folder `place` that a result is called, too.
+fn would_replace(place: &Path, input: &Path) -> bool {
+    let (Ok(place), Ok(input)) = (place.canonicalize(), input.canonicalize()) else { return false };
+    let name = input.file_name().and_then(OsStr::to_str);
+    input.parent() == Some(&place) && name.is_some_and(|name| RESULTS.contains(&name))
 }
 
 fn unwritable(place: &Path, error: &io::Error) -> Failure {

@@ -57,7 +57,11 @@ pub(crate) fn run(arguments: &Reconcile) -> Result<Exit, Failure> {
     };
     rules.sources = sources;
     // Before the work, so that a folder that cannot be written costs nothing.
-    let output = arguments.output.as_deref().map(Output::begin).transpose()?;
+    let inputs = [&arguments.left, &arguments.right]
+        .into_iter()
+        .chain(&arguments.add_left)
+        .chain(&arguments.add_right);
+    let output = arguments.output.as_deref().map(|place| Output::begin(place, inputs)).transpose()?;
     let loaded = load_both(left, right, &rules, arguments, &scratch, &progress)?;
     let [left, right] = [&loaded.left, &loaded.right];
     let threads = threads(arguments);

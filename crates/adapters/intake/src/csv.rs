@@ -72,7 +72,8 @@ pub(crate) fn sniff(head: &str, scan: &Scan, spec: &SourceSpec) -> Result<Dialec
     let mut best: Option<((usize, usize), Dialect)> = None;
     for delimiter in candidates {
         let mut dialect = Dialect { delimiter, cr_only, skip_lines: 0, skip_rows: 0, header: true, width: 0 };
-        let rows = sample(head, dialect);
+        let mut rows = sample(head, dialect);
+        drop_trailing_blank(&mut rows);
         let width = usual_width(&rows);
         dialect.width = width;
         let steady = rows.iter().filter(|row| row.len() == width).count();
@@ -87,6 +88,20 @@ pub(crate) fn sniff(head: &str, scan: &Scan, spec: &SourceSpec) -> Result<Dialec
         }
     }
     best.map(|(_, dialect)| dialect).ok_or_else(|| "there is no row".to_owned())
+}
+
+/// Rows that end with a delimiter under a header that does not are as wide as the header.
+fn drop_trailing_blank(rows: &mut [Vec<String>]) {
+    let width = usual_width(rows);
+    let is_longer = |row: &Vec<String>| row.len() == width;
+    if width > 2
+        && rows.iter().filter(|row| is_longer(row)).all(|row| row.last().is_some_and(String::is_empty))
+        && rows.iter().find(|row| row.len() + 1 >= width).is_some_and(|first| first.len() + 1 == width)
+    {
+        for row in rows.iter_mut().filter(|row| row.len() == width) {
+            row.pop();
+        }
+    }
 }
 
 /// The most usual number of cells, the larger one where two are equally usual.
@@ -167,6 +182,8 @@ pub(crate) struct Csv {
     ends: Vec<usize>,
     pending: VecDeque<Item>,
     short_rows_told: bool,
+    /// The part of the current row that an earlier fill of the buffer held.
+    carried: Vec<u8>,
 }
 
 impl Csv {
@@ -187,6 +204,7 @@ impl Csv {
             ends: vec![0; 256],
             pending: VecDeque::new(),
             short_rows_told: false,
+            carried: Vec::new(),
         };
         csv.skip_lines(dialect.skip_lines)?;
         for _ in 0..dialect.skip_rows {
@@ -280,8 +298,10 @@ impl Csv {
         }
         let place = self.at;
         let (mut bytes, mut cells, mut too_long) = (0, 0, false);
+        self.carried.clear();
         loop {
             let more = self.fill()?;
+            let from = self.start;
             let input = if more { self.buffer.get(self.start..self.end).unwrap_or(&[]) } else { &[] };
             let (out, ends) =
                 (self.out.get_mut(bytes..).unwrap_or(&mut []), self.ends.get_mut(cells..).unwrap_or(&mut []));
@@ -289,7 +309,12 @@ impl Csv {
             self.consume(read);
             (bytes, cells) = (bytes + written, cells + ended);
             match result {
-                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::InputEmpty => {
+                    let part = self.buffer.get(from..self.start).unwrap_or(&[]);
+                    if !too_long {
+                        self.carried.extend_from_slice(part);
+                    }
+                }
                 ReadRecordResult::OutputFull if self.out.len() < limits::ROW_BYTES_MAX => {
                     self.out.resize(self.out.len() * 2, 0);
                 }
@@ -301,8 +326,14 @@ impl Csv {
                     (bytes, cells, too_long) = (0, 0, true);
                 }
                 ReadRecordResult::Record => {
-                    return Ok(if too_long {
-                        Read::TooLong(place)
+                    if too_long {
+                        return Ok(Read::TooLong(place));
+                    }
+                    // A quote in the wrong place can only swallow lines in a row of several, or in the last one.
+                    let lines = self.at.line - place.line;
+                    let unclosed = (lines > 1 || !more) && !self.is_well_quoted(from);
+                    return Ok(if unclosed {
+                        Read::Unclosed { place, bytes, lines: lines.max(1) }
                     } else {
                         Read::Row { place, bytes, cells }
                     });
@@ -310,6 +341,33 @@ impl Csv {
                 ReadRecordResult::End => return Ok(Read::End),
             }
         }
+    }
+
+    /// Whether every quote of the row that has just been read, the end of which begins at `from`, opens a cell, closes one or
+    /// is doubled (RFC 4180, section 2).
+    fn is_well_quoted(&self, from: usize) -> bool {
+        let tail = self.buffer.get(from..self.start).unwrap_or(&[]);
+        let ends_cell = |byte: u8| byte == self.dialect.delimiter || matches!(byte, b'\r' | b'\n');
+        let (mut at_start, mut quoted) = (true, false);
+        let mut bytes = self.carried.iter().chain(tail).copied().peekable();
+        while let Some(byte) = bytes.next() {
+            match (quoted, byte) {
+                (true, b'"') if bytes.peek() == Some(&b'"') => {
+                    bytes.next();
+                }
+                (true, b'"') => {
+                    quoted = false;
+                    if bytes.peek().is_some_and(|&next| !ends_cell(next)) {
+                        return false;
+                    }
+                }
+                (true, _) => {}
+                (false, b'"') if at_start => quoted = true,
+                (false, _) => at_start = ends_cell(byte),
+            }
+            at_start &= !quoted;
+        }
+        !quoted
     }
 
     fn row(&mut self, row: &mut Row, place: Place, bytes: usize, cells: usize) -> Option<Item> {
@@ -349,7 +407,17 @@ impl Csv {
 }
 
 enum Read {
-    Row { place: Place, bytes: usize, cells: usize },
+    Row {
+        place: Place,
+        bytes: usize,
+        cells: usize,
+    },
+    /// A quote is in the wrong place, and `lines` lines became one row.
+    Unclosed {
+        place: Place,
+        bytes: usize,
+        lines: u64,
+    },
     TooLong(Place),
     End,
 }
@@ -373,6 +441,14 @@ impl RowReader for Csv {
                         limits::COLUMNS_MAX * 4
                     );
                     return Ok(Some(Item::Rejected(Rejection::new(place, reason, ""))));
+                }
+                Read::Unclosed { place, bytes, lines } => {
+                    let shown = String::from_utf8_lossy(self.out.get(..bytes).unwrap_or(&[]));
+                    let reason = format!(
+                        "a quote is not closed, or text follows a closing quote; {lines} {} from here could not be told apart",
+                        if lines == 1 { "line" } else { "lines" }
+                    );
+                    return Ok(Some(Item::Rejected(Rejection::new(place, reason, &shown))));
                 }
                 Read::Row { place, bytes, cells } => {
                     if let Some(item) = self.row(row, place, bytes, cells) {

@@ -21,6 +21,8 @@ pub(crate) struct Qif {
     pending: VecDeque<Item>,
     account: String,
     kind: String,
+    /// `U`: the amount again, with more digits; it counts only where `T` is missing.
+    amount_again: String,
     section: Section,
     started: Option<Place>,
     done: bool,
@@ -42,6 +44,7 @@ impl Qif {
             pending: VecDeque::new(),
             account: String::new(),
             kind: String::new(),
+            amount_again: String::new(),
             section: Section::Transactions,
             started: None,
             done: false,
@@ -78,11 +81,7 @@ impl Qif {
                 match code {
                     'D' => self.table.set("booked_date", &plain_date(value)),
                     'T' => self.table.set("amount", value),
-                    // The same amount again, for more digits; only where there was none.
-                    'U' | '$' if self.table.get("amount").is_empty() && code == 'U' => {
-                        self.table.set("amount", value);
-                    }
-                    'U' => {}
+                    'U' => value.clone_into(&mut self.amount_again),
                     'N' => self.table.set("reference", value),
                     'P' => self.table.set("counterparty", value),
                     'M' => self.table.set("text", value),
@@ -99,6 +98,10 @@ impl Qif {
 
     fn end(&mut self, row: &mut Row) -> Option<Item> {
         let place = self.started.take()?;
+        let again = std::mem::take(&mut self.amount_again);
+        if self.table.get("amount").is_empty() {
+            self.table.set("amount", &again);
+        }
         if self.table.get("amount").is_empty() && self.table.get("booked_date").is_empty() {
             let raw = self.table.abandon();
             return Some(Item::Rejected(Rejection::new(

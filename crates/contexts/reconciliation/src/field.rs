@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stoa_kernel::currency::Currency;
 
 /// A field of a record that a column can be mapped to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -298,7 +299,6 @@ impl Field {
                 "checknumber",
                 "betalingskenmerk",
                 "sourceid",
-                "source",
                 "numerofacture",
                 "docno",
                 "voucher",
@@ -398,9 +398,7 @@ impl Field {
         }
         Self::ALL
             .into_iter()
-            .filter_map(|field| {
-                field.synonyms().iter().position(|&known| known == folded).map(|rank| (rank, field))
-            })
+            .filter_map(|field| field.rank_of(&folded).map(|rank| (rank, field)))
             .min()
             .map(|(_, field)| field)
     }
@@ -408,9 +406,48 @@ impl Field {
     /// How well a column name stands for this field: 0 is best; `None` when it does not.
     #[must_use]
     pub fn rank(self, name: &str) -> Option<usize> {
-        let folded = fold_header(name);
-        self.synonyms().iter().position(|&known| known == folded)
+        self.rank_of(&fold_header(name))
     }
+
+    /// Whether a column name speaks of debits or of credits alone, so that its numbers are no signed amounts.
+    #[must_use]
+    pub fn names_one_side(name: &str) -> bool {
+        let folded = fold_header(name);
+        let has =
+            |field: Self| field.synonyms().iter().any(|known| known.len() > 4 && folded.contains(known));
+        has(Self::Debit) != has(Self::Credit)
+    }
+
+    fn rank_of(self, folded: &str) -> Option<usize> {
+        let position = |name: &str| self.synonyms().iter().position(|&known| known == name);
+        position(folded).or_else(|| {
+            let is_amount = matches!(self, Self::Amount | Self::Debit | Self::Credit | Self::Fee);
+            // After every exact name, so that `Credit` wins over `Net credit EUR`.
+            bare_amount(folded).filter(|_| is_amount).and_then(position).map(|rank| rank + 1_000)
+        })
+    }
+}
+
+/// The name of an amount without what currency, unit or kind it is of: `withdrawalamt`, `gutschriftinchf`, `grossdebit`.
+fn bare_amount(folded: &str) -> Option<&str> {
+    let mut bare = folded;
+    for currency in ["euros", "euro"] {
+        bare = bare.strip_suffix(currency).unwrap_or(bare);
+    }
+    if let Some(at) = bare.len().checked_sub(3)
+        && let Some(code) = bare.get(at..)
+        && Currency::from_bytes(code.as_bytes()).is_some()
+        && at > 3
+    {
+        bare = bare.get(..at).unwrap_or(bare);
+    }
+    for suffix in ["in", "amt", "amount", "betrag", "s"] {
+        bare = bare.strip_suffix(suffix).unwrap_or(bare);
+    }
+    for prefix in ["gross", "net"] {
+        bare = bare.strip_prefix(prefix).unwrap_or(bare);
+    }
+    (bare != folded && bare.len() > 3).then_some(bare)
 }
 
 /// A header without case, accents, blanks, punctuation and bracketed units: `Betrag (EUR)` becomes `betrag`.
@@ -511,6 +548,24 @@ mod tests {
         let german = mapped(&["Buchungstag", "Wertstellung", "Verwendungszweck", "Betrag (EUR)", "Währung"]);
         assert!(german.contains(&(Field::BookedDate, 0)) && german.contains(&(Field::ValueDate, 1)));
         assert!(german.contains(&(Field::Amount, 3)) && german.contains(&(Field::Currency, 4)));
+    }
+
+    #[test]
+    fn debit_and_credit_are_known_with_their_currency_unit_and_kind() {
+        for [debit, credit] in [
+            ["Withdrawal Amt (INR)", "Deposit Amt (INR)"],
+            ["Débit euros", "Crédit euros"],
+            ["Lastschrift in CHF", "Gutschrift in CHF"],
+            ["Gross Debit (GC)", "Gross Credit (GC)"],
+            ["Debits", "Credits"],
+        ] {
+            assert_eq!(
+                mapped(&["Date", debit, credit]).get(1..),
+                Some(&[(Field::Debit, 1), (Field::Credit, 2)][..]),
+                "{debit}"
+            );
+        }
+        assert_eq!(mapped(&["Gross Debit", "Debit"]), [(Field::Debit, 1)]);
     }
 
     #[test]

@@ -104,7 +104,10 @@ fn find_by_content(profile: &mut Profile, sample: &[Row]) {
                 && cells.iter().all(|cell| numbers::parse(cell, format).is_ok())
                 && cells.iter().any(|cell| cell.contains(['.', ',']))
         };
-        if let Some(&column) = free.iter().find(|&&column| !is_date(column) && is_amount(column)) {
+        let one_sided = |column: usize| Field::names_one_side(&name(profile, column));
+        if let Some(&column) =
+            free.iter().find(|&&column| !one_sided(column) && !is_date(column) && is_amount(column))
+        {
             profile.mapping.set(Field::Amount, column);
             profile
                 .stated

@@ -213,11 +213,12 @@ impl Profile {
         Ok(Decimal::new(if direction.is_negative() { -magnitude } else { magnitude }, amount.exponent))
     }
 
-    /// The currency of a row: its cell, else the default of the source, else none.
+    /// The currency that a row states in a cell of its own; that of the amount may also stand beside the amount.
     fn row_currency(&self, row: &Row, field: Field) -> Result<Option<Currency>, RowError> {
         let cell = self.cell(row, field).trim();
         if cell.is_empty() {
-            return Ok(None);
+            let column = self.amount_column(row).filter(|_| field == Field::Currency);
+            return Ok(column.and_then(|column| numbers::currency_beside(row.cell(column))));
         }
         Currency::from_bytes(cell.as_bytes())
             .map(Some)

@@ -421,3 +421,53 @@ fn a_statement_that_is_delivered_twice_is_proven_twice() {
     let run = case.run_with(&["--add-left", &again]);
     assert_eq!(run.exit, 0, "{}", run.stdout);
 }
+
+#[test]
+fn a_quote_in_the_wrong_place_swallows_nothing_silently() {
+    for (rows, line) in [
+        ("1,2025-01-01,x,1.00,EUR,\"never closed\n2,2025-01-02,y,2.00,EUR,b\n", 2),
+        ("1,2025-01-01,x,1.00,EUR,\"Rod 5\"\" long\n2,2025-01-02,\"y\",2.00,EUR,b\n", 2),
+        (
+            "1,2025-01-01,x,1.00,EUR,\"5\"\" a\n2,2025-01-02,y,2.00,EUR,\"6\"\" b\n3,2025-01-03,z,3.00,EUR,c\n",
+            2,
+        ),
+        ("1,2025-01-01,x,1.00,EUR,a\n2,2025-01-02,y,2.00,EUR,\"b", 3),
+    ] {
+        let good = "7,2025-01-01,q,1.00,EUR,a\n8,2025-01-01,r,1.00,EUR,a\n";
+        let report = inspected("t.csv", format!("{HEADER}{good}{rows}").as_bytes());
+        assert!(report["rejected"].as_u64().unwrap() >= 1, "{rows}");
+        let shown = report["rejections"][0].to_string();
+        assert!(shown.contains("quote") && shown.contains(&format!("\"line\":{}", line + 2)), "{shown}");
+    }
+    let fine = format!(
+        "{HEADER}1,2025-01-01,x,1.00,EUR,\"two\n\"\"quoted\"\"\nlines\"\n2,2025-01-02,y,2.00,EUR,5\" pipe"
+    );
+    let report = inspected("t.csv", fine.as_bytes());
+    assert_eq!((report["loaded"].as_u64(), report["rejected"].as_u64()), (Some(2), Some(0)));
+}
+
+#[test]
+fn a_header_without_the_last_delimiter_of_its_rows_is_still_the_header() {
+    let report = inspected("t.csv", b"id,date,amount\n1,2025-01-01,1.50,\n2,2025-01-02,2.50,\n");
+    assert_eq!((report["loaded"].as_u64(), report["sums"]["XXX"].as_str()), (Some(2), Some("4.00")));
+}
+
+#[test]
+fn a_currency_beside_the_amount_is_its_currency() {
+    let report = inspected(
+        "t.csv",
+        "id,date,amount\n1,2025-01-01,USD 7.00\n2,2025-01-02,€7.00\n3,2025-01-03,7.00\n".as_bytes(),
+    );
+    assert_eq!(report["sums"]["USD"], "7.00");
+    assert_eq!(
+        (report["sums"]["EUR"].as_str(), report["sums"]["XXX"].as_str()),
+        (Some("7.00"), Some("7.00"))
+    );
+}
+
+#[test]
+fn a_qif_amount_that_is_stated_twice_counts_once_in_either_order() {
+    let report =
+        inspected("t.qif", b"!Type:Bank\nD01/02/2025\nU-20.00\nT-20.00\nPa\n^\nD01/03/2025\nU-5.00\nPb\n^\n");
+    assert_eq!(report["sums"]["XXX"], "-25.00", "{report}");
+}

@@ -228,3 +228,21 @@ fn small_differences_still_tell_candidates_apart_under_a_wide_tolerance() {
     .run();
     assert_eq!(run.confirmed(), ["A B2"]);
 }
+
+#[test]
+fn what_a_condition_leaves_out_is_no_candidate() {
+    let run = Case::new("A,2025-01-01,I-1,1.00,EUR,skip me", "B,2025-01-01,I-1,1.00,EUR,skip me")
+        .pass("key: [reference]\nexclude:\n|  left: [{ field: text, contains: skip }]")
+        .run();
+    assert_eq!((run.reason("A"), run.reason("B")), ("no_candidate".to_owned(), "no_candidate".to_owned()));
+}
+
+#[test]
+fn account_numbers_in_texts_match_nothing() {
+    let run = Case::new(
+        "A,2025-01-01,,1.00,EUR,rent DE89 3704 0044 0532 0130 00",
+        "B,2025-03-01,,9.00,EUR,salary DE89 3704 0044 0532 0130 00",
+    )
+    .run();
+    assert!(run.links().is_empty(), "{:?}", run.links());
+}

@@ -303,3 +303,16 @@ fn hostile_cells_are_harmless_in_every_report() {
     assert!(html.contains("&lt;script&gt;") && html.contains("Content-Security-Policy"));
     assert!(run.file("exceptions.csv").contains("\"'=HYPERLINK(1)\""));
 }
+
+#[test]
+fn results_never_replace_an_input() {
+    let folder = TempDir::new().unwrap();
+    let links = folder.path().join("links.csv");
+    let text = "id,date,amount\n1,2025-01-01,1.00\n";
+    fs::write(&links, text).unwrap();
+    let output =
+        stoa().arg("reconcile").args([&links, &links]).arg("--output").arg(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.starts_with("error[output_unwritable]") && said.contains("replace this input"), "{said}");
+    assert_eq!(fs::read_to_string(&links).unwrap(), text);
+}

@@ -22,7 +22,7 @@ const CONFLICT_LINKS_MAX: usize = 400;
 /// Fills in what is not yet known of open records.
 pub(super) fn run(outcome: &mut Outcome, plans: &[Plan<'_>], sides: [&Side; 2]) -> io::Result<()> {
     for plan in plans.iter().filter(|plan| plan.within.is_none() && plan.key(SideName::Left).identifies()) {
-        let open = open_records(outcome, true);
+        let open = taking_part(open_records(outcome, true), plan, sides)?;
         for (lefts, rights) in
             open_blocks(sides, [plan.key(SideName::Left), plan.key(SideName::Right)], [&open.0, &open.1])?
         {
@@ -35,14 +35,14 @@ pub(super) fn run(outcome: &mut Outcome, plans: &[Plan<'_>], sides: [&Side; 2]) 
                 *selector != Selector::Field(Field::Currency)
             })
         };
-        let open = open_records(outcome, true);
+        let open = taking_part(open_records(outcome, true), plan, sides)?;
         let keys = [without_currency(SideName::Left), without_currency(SideName::Right)];
         let [left_key, right_key] = &keys;
         for (lefts, rights) in open_blocks(sides, [left_key, right_key], [&open.0, &open.1])? {
             currency_mismatches(outcome, plan, sides, &lefts, &rights);
         }
     }
-    same_amounts(outcome, plans, sides);
+    same_amounts(outcome, plans, sides)?;
     outcome.links.sort_unstable();
     outcome.links.dedup();
     Ok(())
@@ -61,6 +61,29 @@ fn open_records(outcome: &Outcome, unexplained: bool) -> (Vec<RecordNo>, Vec<Rec
             .collect()
     };
     (of(SideName::Left, &outcome.left), of(SideName::Right, &outcome.right))
+}
+
+/// Of open records those that a pass looks at: what its conditions leave out is no candidate for it.
+fn taking_part(
+    open: (Vec<RecordNo>, Vec<RecordNo>),
+    plan: &Plan<'_>,
+    [left, right]: [&Side; 2],
+) -> io::Result<(Vec<RecordNo>, Vec<RecordNo>)> {
+    let keep = |name: SideName, side: &Side, records: Vec<RecordNo>| -> io::Result<Vec<RecordNo>> {
+        if plan.takes_all(name) {
+            return Ok(records);
+        }
+        let (mut cursor, mut folded) = (side.cursor(), String::new());
+        let mut kept = Vec::new();
+        for record in records {
+            let (row, profile) = cursor.row(record)?;
+            if plan.takes(name, row, profile, side.amount(record), &mut folded) {
+                kept.push(record);
+            }
+        }
+        Ok(kept)
+    };
+    Ok((keep(SideName::Left, left, open.0)?, keep(SideName::Right, right, open.1)?))
 }
 
 fn distance(sides: [&Side; 2], left: RecordNo, right: RecordNo) -> (Decimal, u32) {
@@ -193,13 +216,13 @@ fn currency_mismatches(
 }
 
 /// For rules that go by amount and date: the same amount on another day, with the other sign, or in another currency.
-fn same_amounts(outcome: &mut Outcome, plans: &[Plan<'_>], sides: [&Side; 2]) {
+fn same_amounts(outcome: &mut Outcome, plans: &[Plan<'_>], sides: [&Side; 2]) -> io::Result<()> {
     let Some(plan) = plans.iter().find(|plan| {
         plan.within.is_none() && plan.window().is_some() && !plan.key(SideName::Left).identifies()
     }) else {
-        return;
+        return Ok(());
     };
-    let open = open_records(outcome, true);
+    let open = taking_part(open_records(outcome, true), plan, sides)?;
     let [l, r] = sides;
     let magnitude = |side: &Side, record: RecordNo| {
         let amount = side.amount(record).abs().trimmed(0);
@@ -257,4 +280,5 @@ fn same_amounts(outcome: &mut Outcome, plans: &[Plan<'_>], sides: [&Side; 2]) {
             outcome.diagnoses.entry((side, record)).or_insert(diagnosis);
         }
     }
+    Ok(())
 }

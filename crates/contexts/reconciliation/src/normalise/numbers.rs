@@ -4,6 +4,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stoa_kernel::currency::Currency;
 use stoa_kernel::money::{Decimal, DecimalBuilder, ParseDecimalError};
 
 /// How the numbers of a column are written.
@@ -129,14 +130,28 @@ fn parse_decorated(cell: &str, format: NumberFormat) -> Result<Option<Decimal>, 
     digits(text, format)?.finish(negative).map(Some)
 }
 
+/// The currency that stands before or after a number: an ISO 4217 code, or a sign that only one currency has.
+#[must_use]
+#[inline]
+pub fn currency_beside(cell: &str) -> Option<Currency> {
+    let is_plain = |byte: Option<&u8>| byte.is_none_or(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'.'));
+    let bytes = cell.as_bytes();
+    if is_plain(bytes.first()) && is_plain(bytes.last()) { None } else { named_currency(cell) }
+}
+
+fn named_currency(cell: &str) -> Option<Currency> {
+    const SIGNS: [(char, &str); 5] = [('€', "EUR"), ('£', "GBP"), ('₹', "INR"), ('₩', "KRW"), ('₺', "TRY")];
+    let sign = SIGNS.iter().find(|&&(sign, _)| cell.contains(sign)).map(|&(_, code)| code);
+    let codes = cell.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| word.len() == 3);
+    sign.into_iter().chain(codes).find_map(|code| Currency::from_bytes(code.as_bytes()))
+}
+
 /// Removes a currency sign or a code of three letters at either end.
 fn trim_currency(text: &str) -> &str {
     let sign =
         |c: char| matches!(c, '$' | '€' | '£' | '¥' | '₹' | '₣' | '₩' | '₽' | '₺') || c.is_whitespace();
     let text = text.trim_matches(sign);
-    let code = |part: Option<&str>| {
-        part.is_some_and(|part| stoa_kernel::currency::Currency::from_bytes(part.as_bytes()).is_some())
-    };
+    let code = |part: Option<&str>| part.is_some_and(|part| Currency::from_bytes(part.as_bytes()).is_some());
     if code(text.get(..3)) {
         return text.get(3..).unwrap_or("").trim_matches(sign);
     }
