@@ -40,6 +40,18 @@ impl TraceParent {
         if trace == 0 || span == 0 { None } else { Some(Self { trace, span, flags: sampled as u8 }) }
     }
 
+    /// The id of the span that called.
+    #[must_use]
+    pub const fn span(self) -> u64 {
+        self.span
+    }
+
+    /// Whether the caller records this trace.
+    #[must_use]
+    pub const fn is_sampled(self) -> bool {
+        self.flags & 1 == 1
+    }
+
     /// The trace id: what an error shows, and what the logs are searched for.
     #[must_use]
     pub const fn trace(self) -> u128 {
@@ -92,11 +104,42 @@ impl<'de> Deserialize<'de> for TraceParent {
     }
 }
 
+/// Whose records a piece of work may reach. There is no third way, and none without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "id", rename_all = "snake_case")]
+pub enum Scope {
+    /// Those of one organization.
+    Organization(OrganizationId),
+    /// Those of the installation and of every organization. For the few places that serve the installation; each is listed in
+    /// `ARCHITECTURE.md`.
+    System,
+}
+
+impl Scope {
+    /// The organization, as records and logs name it; 0 stands for the installation.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::Organization(id) => id.to_i64(),
+            Self::System => 0,
+        }
+    }
+
+    /// The organization, if it is the scope of one.
+    #[must_use]
+    pub const fn organization(self) -> Option<OrganizationId> {
+        match self {
+            Self::Organization(id) => Some(id),
+            Self::System => None,
+        }
+    }
+}
+
 /// The context of one piece of work. Passed explicitly, serialized into jobs and events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Context {
-    /// The tenant that it is done for.
-    pub organization: OrganizationId,
+    /// Whom it is done for.
+    pub scope: Scope,
     /// Who asked for it.
     pub actor: Actor,
     /// The request that it began with.
@@ -109,7 +152,25 @@ pub struct Context {
     pub deadline: Option<Micros>,
 }
 
+impl Actor {
+    /// `user:usr_…`, `key:key_…` or `system`: how records name an actor.
+    #[must_use]
+    pub fn label(self) -> String {
+        match self {
+            Self::User(id) => format!("user:{id}"),
+            Self::ApiKey(id) => format!("key:{id}"),
+            Self::System => "system".to_owned(),
+        }
+    }
+}
+
 impl Context {
+    /// The same work, for another organization or for the installation.
+    #[must_use]
+    pub fn within(&self, scope: Scope) -> Self {
+        Self { scope, ..self.clone() }
+    }
+
     /// Microseconds left until the deadline: zero when it has passed, `None` when there is none.
     #[must_use]
     pub fn remaining(&self, clock: &dyn Clock) -> Option<i64> {
@@ -129,7 +190,7 @@ mod tests {
             organization in 0u64..1 << 63, user in 0u64..1 << 63, trace in 1u128.., span in 1u64.., deadline in any::<Option<i64>>()
         ) {
             let context = Context {
-                organization: OrganizationId::from_raw(organization).unwrap(),
+                scope: Scope::Organization(OrganizationId::from_raw(organization).unwrap()),
                 actor: Actor::User(UserId::from_raw(user).unwrap()),
                 request: RequestId::from_raw(1).unwrap(),
                 trace: TraceParent::new(trace, span, true),
@@ -154,7 +215,7 @@ mod tests {
     #[test]
     fn a_passed_deadline_leaves_nothing() {
         let context = Context {
-            organization: OrganizationId::from_raw(1).unwrap(),
+            scope: Scope::System,
             actor: Actor::System,
             request: RequestId::from_raw(1).unwrap(),
             trace: None,

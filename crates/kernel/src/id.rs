@@ -73,6 +73,12 @@ impl<K: Kind> Id<K> {
         self.raw
     }
 
+    /// The bits as databases keep them: an id is never negative.
+    #[must_use]
+    pub const fn to_i64(self) -> i64 {
+        self.raw.cast_signed()
+    }
+
     /// When the id was issued, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn issued_ms(self) -> i64 {
@@ -206,6 +212,12 @@ kinds! {
     ApiKey, ApiKeyId, "key";
     /// One request or job, for finding it in the logs.
     Request, RequestId, "req";
+    /// A fact in the event log.
+    EventRecord, EventId, "evt";
+    /// An entry of the audit trail.
+    AuditEntry, AuditId, "aud";
+    /// One unit of background work.
+    Job, JobId, "job";
     /// A configured pair of sources plus rules.
     Reconciliation, ReconciliationId, "rec";
     /// One run of a reconciliation.
@@ -224,6 +236,9 @@ pub enum IssueError {
     /// The clock shows a time before 2024 or after 2093, which 41 bits of milliseconds cannot hold.
     #[error("the clock shows a time that an id cannot hold (2024 to 2093)")]
     ClockOutOfRange,
+    /// The process holds no node id at the moment.
+    #[error("this process holds no node id")]
+    NoNode,
     /// Node ids are 0 to 1023.
     #[error("node ids are 0 to 1023, got {0}")]
     NodeOutOfRange(u16),

@@ -9,6 +9,7 @@
 //! | [`currency`], [`money`] | ISO 4217 and exact amounts |
 //! | [`date`], [`calendar`] | civil days and business days |
 //! | [`context`] | what travels with a request or a job |
+//! | [`store`] | records, commits, selects, events, audit: the door to what is stored |
 //! | [`error`] | the table of error codes |
 //! | [`resilience`] | retry, circuit breaker, token bucket, sliding window, bulkhead |
 //! | [`limits`] | every bound, by name |
@@ -25,3 +26,4 @@ pub mod limits;
 pub mod money;
 pub mod random;
 pub mod resilience;
+pub mod store;

@@ -1,0 +1,60 @@
+//! The event log: read by position. The writer gives positions as it commits, so there is nothing to sequence.
+
+use stoa_kernel::context::Scope;
+use stoa_kernel::store::audit::{Chained, Hash};
+use stoa_kernel::store::{AuditTrail, BoxFuture, Envelope, EventFilter, EventLog, Kind, StoreError, Value};
+use stoa_store::events::{after, envelope};
+
+use crate::store::SqliteStore;
+
+impl EventLog for SqliteStore {
+    fn events_after<'a>(
+        &'a self,
+        scope: Scope,
+        position: i64,
+        limit: u32,
+        filter: &'a EventFilter,
+    ) -> BoxFuture<'a, Result<Vec<Envelope>, StoreError>> {
+        let read = || {
+            self.opened_rows(scope, &after(position, limit, filter))?.into_iter().map(envelope).collect()
+        };
+        Box::pin(std::future::ready(read()))
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
+        let read = || {
+            let reader = self.readers.within(Scope::System)?;
+            let rows = reader.rows(
+                "SELECT coalesce(max(position), 0) FROM scoped_events",
+                &[],
+                std::iter::once(Kind::Integer),
+                None,
+            )?;
+            Ok(rows.first().and_then(|row| row.first()).and_then(Value::integer).unwrap_or(0))
+        };
+        Box::pin(std::future::ready(read()))
+    }
+
+    fn sequence(&self, _: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
+}
+
+impl AuditTrail for SqliteStore {
+    fn entries_after(
+        &self,
+        organization: i64,
+        sequence: i64,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Chained>, StoreError>> {
+        let select = stoa_store::audit::entries_after(organization, sequence, limit);
+        let read = || self.sealed_rows(Scope::System, &select)?.into_iter().map(stoa_store::audit::chained).collect();
+        Box::pin(std::future::ready(read()))
+    }
+
+    fn trails(&self) -> BoxFuture<'_, Result<Vec<(i64, i64, Hash)>, StoreError>> {
+        let select = stoa_store::audit::heads();
+        let read = || self.sealed_rows(Scope::System, &select)?.into_iter().map(stoa_store::audit::head).collect();
+        Box::pin(std::future::ready(read()))
+    }
+}

@@ -1,0 +1,45 @@
+//! Leases in the database: what one process at a time holds.
+
+use rusqlite::OptionalExtension as _;
+use stoa_kernel::clock::Micros;
+use stoa_kernel::store::{BoxFuture, Lease, Leases, StoreError};
+
+use crate::store::SqliteStore;
+
+impl Leases for SqliteStore {
+    fn acquire<'a>(
+        &'a self,
+        name: &'a str,
+        holder: &'a str,
+        ttl_us: i64,
+    ) -> BoxFuture<'a, Result<Option<Lease>, StoreError>> {
+        // A new holder gets a higher token; who holds it already keeps the one that it has.
+        const TAKE: &str = "INSERT INTO main.leases (name, holder, token, expires_at) VALUES (?1, ?2, 1, ?4) \
+             ON CONFLICT (name) DO UPDATE SET \
+                 token = token + (holder <> excluded.holder OR expires_at <= ?3), \
+                 holder = excluded.holder, expires_at = excluded.expires_at \
+             WHERE holder = excluded.holder OR expires_at <= ?3 \
+             RETURNING token";
+        let now = self.clock.now();
+        let expires = now.plus(ttl_us);
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        Box::pin(self.writer.task(move |connection| {
+            let token: Option<i64> = connection
+                .prepare_cached(TAKE)?
+                .query_row((&name, &holder, now.0, expires.0), |row| row.get(0))
+                .optional()?;
+            Ok(token.map(|token| Lease { name, token, expires: Micros(expires.0) }))
+        }))
+    }
+
+    fn release<'a>(&'a self, name: &'a str, holder: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        Box::pin(self.writer.task(move |connection| {
+            // The row stays, so that the next holder's token is higher.
+            connection
+                .prepare_cached("UPDATE main.leases SET expires_at = 0 WHERE name = ?1 AND holder = ?2")?
+                .execute((&name, &holder))
+                .map(|_| ())
+        }))
+    }
+}

@@ -1,0 +1,53 @@
+//! Fresh stores.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up is to fail")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use stoa_conformance::{SPECIMENS_SQLITE, Specimen, Subject};
+use stoa_kernel::store::Record as _;
+use stoa_runtime::clock::SystemClock;
+use stoa_runtime::ids::NodeIds;
+use stoa_store::Registry;
+use stoa_store::migrations::{ALL, Migration};
+use stoa_store::seal::{MasterKeys, Vault};
+use stoa_store_sqlite::{Options, SqliteStore};
+
+/// The migrations of the platform, and the table of specimens.
+pub(crate) fn migrations() -> &'static [Migration] {
+    let next = i64::try_from(ALL.len()).unwrap() + 1;
+    let specimens = Migration { number: next, name: "specimens", sqlite: SPECIMENS_SQLITE, postgres: "" };
+    Box::leak([ALL, &[specimens]].concat().into_boxed_slice())
+}
+
+pub(crate) const MASTER: &str = "test:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+pub(crate) fn options(folder: &Path) -> Options {
+    Options {
+        folder: folder.to_owned(),
+        readers: 4,
+        registry: Registry::with(&[Specimen::META]),
+        vault: Arc::new(Vault::new(MasterKeys::parse(MASTER).unwrap())),
+        ids: Arc::new(NodeIds::fixed(Arc::new(SystemClock), 1).unwrap()),
+        clock: Arc::new(SystemClock),
+        migrations: migrations(),
+        committed: Arc::new(|| {}),
+    }
+}
+
+pub(crate) async fn fresh() -> Subject {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    let (ids, clock) = (Arc::clone(&options.ids), Arc::clone(&options.clock));
+    let store = Arc::new(SqliteStore::open(options).unwrap());
+    Subject {
+        store: store.clone(),
+        log: store.clone(),
+        trail: store.clone(),
+        leases: store.clone(),
+        keyring: store,
+        clock,
+        ids,
+        keep: Box::new(folder),
+    }
+}

@@ -1,0 +1,233 @@
+//! The tables that belong to the store itself. They are records like all others, so that the catalog test, row-level security and the
+//! data registry see them; commits write them with SQL of their own.
+
+use stoa_kernel::clock::Micros;
+use stoa_kernel::id::{EventId, JobId};
+use stoa_kernel::store::{Json, Record, RecordMeta};
+
+/// A data key of an organization, wrapped by a master key.
+#[derive(Debug, Clone, Record)]
+#[record(table = "organization_keys", entity = "organization_key", tenant = organization_id, unaudited)]
+pub struct OrganizationKey {
+    /// Whose it is.
+    #[record(key)]
+    pub organization_id: i64,
+    /// From 1; the highest seals.
+    #[record(key)]
+    pub version: i64,
+    /// The id of the master key that wraps it.
+    #[record(plain, about = "which master key opens it")]
+    pub master: String,
+    /// The sealed key.
+    #[record(plain, about = "seals the organization's secrets; destroying it erases them")]
+    pub wrapped: Vec<u8>,
+    /// When it was made.
+    pub created_at: Micros,
+}
+
+/// Where a stream stands.
+#[derive(Debug, Clone, Record)]
+#[record(table = "streams", entity = "stream", tenant = organization_id, unaudited, retention = event)]
+pub struct Stream {
+    /// Whose it is; 0 for the installation.
+    #[record(key)]
+    pub organization_id: i64,
+    /// Its name.
+    #[record(key, plain, about = "names an aggregate by its id")]
+    pub stream: String,
+    /// Changes when the stream is rebuilt or restored.
+    pub epoch: i64,
+    /// The last offset.
+    pub head: i64,
+}
+
+/// An event of the log.
+#[derive(Debug, Clone, Record)]
+#[record(table = "events", entity = "event", tenant = organization_id, unaudited, retention = event,
+         unique(events_position_key = position, events_stream_key = (organization_id, stream, epoch, stream_offset)))]
+pub struct StoredEvent {
+    /// Its id.
+    #[record(key)]
+    pub id: EventId,
+    /// Its place in the total order; null until it has one.
+    pub position: Option<i64>,
+    /// Whose it is; 0 for the installation.
+    pub organization_id: i64,
+    /// Its stream.
+    #[record(plain, about = "names an aggregate by its id")]
+    pub stream: String,
+    /// The epoch of the stream.
+    pub epoch: i64,
+    /// Its place in the stream.
+    pub stream_offset: i64,
+    /// When it was committed.
+    pub time: Micros,
+    /// The name of its type.
+    #[record(plain, about = "a name of the catalogue")]
+    pub kind: String,
+    /// The version of the type.
+    pub version: i64,
+    /// Who did it, by id.
+    #[record(plain, about = "an id, no name")]
+    pub actor: Json<stoa_kernel::context::Actor>,
+    /// What it happened to.
+    #[record(plain, about = "an entity's name")]
+    pub aggregate_kind: String,
+    /// Its id.
+    #[record(plain, about = "an id")]
+    pub aggregate_id: String,
+    /// Its version.
+    pub aggregate_version: Option<i64>,
+    /// What the client called the change.
+    #[record(plain, about = "chosen by the client's program")]
+    pub client_mutation_id: Option<String>,
+    /// The trace.
+    #[record(plain, about = "a random id")]
+    pub traceparent: Option<String>,
+    /// What the type says.
+    #[record(plain, about = "by the schema of its type, which holds no plain personal data")]
+    pub payload: Json<serde_json::Value>,
+}
+
+/// Where the audit trail of an organization stands.
+#[derive(Debug, Clone, Record)]
+#[record(table = "audit_heads", entity = "audit_head", tenant = organization_id, unaudited, retention = audit)]
+pub struct AuditHead {
+    /// Whose it is; 0 for the installation.
+    #[record(key)]
+    pub organization_id: i64,
+    /// The last entry.
+    pub sequence: i64,
+    /// The hash after it.
+    #[record(plain, about = "a hash")]
+    pub hash: Vec<u8>,
+}
+
+/// An entry of the audit trail.
+#[derive(Debug, Clone, Record)]
+#[record(table = "audit_entries", entity = "audit_entry", tenant = organization_id, unaudited, retention = audit)]
+pub struct AuditEntry {
+    /// Whose it is; 0 for the installation.
+    #[record(key)]
+    pub organization_id: i64,
+    /// Its place, dense from 1.
+    #[record(key)]
+    pub sequence: i64,
+    /// Its id.
+    pub id: i64,
+    /// When.
+    pub time: Micros,
+    /// Who, by id.
+    #[record(plain, about = "an id, no name")]
+    pub actor: String,
+    /// What.
+    #[record(plain, about = "a name of the catalogue")]
+    pub action: String,
+    /// To what.
+    #[record(plain, about = "an entity's name")]
+    pub target_kind: String,
+    /// Its id.
+    #[record(plain, about = "an id")]
+    pub target: String,
+    /// The request.
+    #[record(plain, about = "an id")]
+    pub request: String,
+    /// What changed, personal and sealed values redacted.
+    #[record(plain, about = "redacted by the description of the record")]
+    pub diff: Json<serde_json::Value>,
+    /// The hash after it.
+    #[record(plain, about = "a hash")]
+    pub hash: Vec<u8>,
+}
+
+/// The first answer to an operation with an idempotency key.
+#[derive(Debug, Clone, Record)]
+#[record(table = "idempotency_keys", entity = "idempotency_key", tenant = organization_id, unaudited, retention = short)]
+pub struct IdempotencyKey {
+    /// For whom it was done; 0 for the installation.
+    #[record(key)]
+    pub organization_id: i64,
+    /// By whom.
+    #[record(key, plain, about = "an id, no name")]
+    pub actor: String,
+    /// The key that the client chose.
+    #[record(key, plain, about = "chosen by the client's program")]
+    pub key: String,
+    /// The hash of the request.
+    #[record(plain, about = "a hash")]
+    pub fingerprint: Vec<u8>,
+    /// The status of the answer.
+    pub status: i64,
+    /// The headers of the answer.
+    #[record(plain, about = "entity tag and location")]
+    pub headers: Json<Vec<(String, String)>>,
+    /// The body of the answer.
+    #[record(encrypted, plain, about = "what was answered, which may hold anything; kept for a day")]
+    pub body: String,
+    /// When it may be used anew.
+    pub expires_at: Micros,
+}
+
+/// A unit of background work.
+#[derive(Debug, Clone, Record)]
+#[record(table = "jobs", entity = "job", tenant = organization_id, unaudited, retention = short,
+         unique(jobs_dedupe_key = (organization_id, queue, dedupe_key)))]
+pub struct QueuedJob {
+    /// Its id.
+    #[record(key)]
+    pub id: JobId,
+    /// For whom; 0 for the installation.
+    pub organization_id: i64,
+    /// The queue.
+    #[record(plain, about = "a registered name")]
+    pub queue: String,
+    /// The kind.
+    #[record(plain, about = "a registered name")]
+    pub kind: String,
+    /// What it needs to know.
+    #[record(plain, about = "ids of what it works on")]
+    pub payload: Json<serde_json::Value>,
+    /// 0 is critical, 3 is low.
+    pub priority: i64,
+    /// Not before.
+    pub run_at: Micros,
+    /// Jobs with the same one run in order.
+    #[record(plain, about = "an id")]
+    pub order_key: Option<String>,
+    /// At most one live job has it.
+    #[record(plain, about = "an id")]
+    pub dedupe_key: Option<String>,
+    /// Actor, request and trace.
+    #[record(plain, about = "ids")]
+    pub context: Json<serde_json::Value>,
+    /// When it was asked for.
+    pub created_at: Micros,
+}
+
+/// A claim that one process holds.
+#[derive(Debug, Clone, Record)]
+#[record(table = "leases", entity = "lease", system, unaudited, retention = short)]
+pub struct HeldLease {
+    /// What is claimed.
+    #[record(key, plain, about = "a registered name")]
+    pub name: String,
+    /// The process.
+    #[record(plain, about = "a random id")]
+    pub holder: String,
+    /// Grows with every new holder.
+    pub token: i64,
+    /// When it ends.
+    pub expires_at: Micros,
+}
+
+/// All of them.
+pub const ALL: &[&RecordMeta] = &[
+    OrganizationKey::META,
+    Stream::META,
+    StoredEvent::META,
+    AuditHead::META,
+    AuditEntry::META,
+    IdempotencyKey::META,
+    QueuedJob::META,
+    HeldLease::META,
+];

@@ -1,0 +1,56 @@
+//! Events as they are read back from the log.
+
+use stoa_kernel::id::OrganizationId;
+use stoa_kernel::store::{Aggregate, Envelope, EventFilter, Order, Record as _, Select, StoreError, StoreErrorKind, Value};
+
+use crate::bookkeeping::StoredEvent;
+
+/// The query for events after a position, in the order of positions.
+#[must_use]
+pub fn after(position: i64, limit: u32, filter: &EventFilter) -> Select {
+    let mut query = StoredEvent::select().gt(StoredEvent::POSITION, &Some(position));
+    if !filter.kinds.is_empty() {
+        query = query.is_in(StoredEvent::KIND, &filter.kinds);
+    }
+    if let Some(stream) = &filter.stream {
+        query = query.eq(StoredEvent::STREAM, stream);
+    }
+    if let Some(since) = &filter.since {
+        query = query.ge(StoredEvent::TIME, since);
+    }
+    let mut select = query.limit(limit).build();
+    // Never null here: only events with a position come after one.
+    select.order = vec![Order { column: StoredEvent::POSITION.index, descending: false }];
+    select
+}
+
+/// The envelope of a row.
+///
+/// # Errors
+/// When the row is corrupt.
+pub fn envelope(row: Vec<Value>) -> Result<Envelope, StoreError> {
+    let event = StoredEvent::from_values(row)?;
+    let corrupt = |what: &str| StoreError::new(StoreErrorKind::Corrupt, format!("the event {}: {what}", event.id));
+    let organization = u64::try_from(event.organization_id).ok().and_then(OrganizationId::from_raw);
+    let traceparent = event.traceparent.as_deref().map(str::parse).transpose().map_err(|_| corrupt("its trace"))?;
+    Ok(Envelope {
+        event_id: event.id,
+        position: event.position.unwrap_or(0),
+        epoch: event.epoch,
+        offset: event.stream_offset,
+        timestamp: event.time,
+        version: u16::try_from(event.version).map_err(|_| corrupt("its version"))?,
+        organization_id: organization.filter(|id| id.raw() != 0),
+        actor: event.actor.0,
+        aggregate: Aggregate {
+            kind: event.aggregate_kind,
+            id: event.aggregate_id,
+            version: event.aggregate_version,
+        },
+        stream: event.stream,
+        kind: event.kind,
+        client_mutation_id: event.client_mutation_id,
+        traceparent,
+        payload: event.payload.0,
+    })
+}

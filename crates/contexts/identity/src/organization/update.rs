@@ -1,0 +1,53 @@
+//! Changes an organization's name, slug, contact or settings.
+
+use std::collections::BTreeMap;
+
+use stoa_kernel::clock::Clock;
+use stoa_kernel::store::{Commit, Decided, Json, Personal};
+
+use super::{Error, Organization, Slug, State, Updated, check_name, check_settings};
+use crate::email::Email;
+
+/// What is to be different: `None` leaves as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// Its name in addresses.
+    pub slug: Option<Slug>,
+    /// Its name for people.
+    pub name: Option<String>,
+    /// Whom to write to; `Some(None)` removes it.
+    pub contact_email: Option<Option<Email>>,
+    /// All settings.
+    pub settings: Option<BTreeMap<String, String>>,
+}
+
+/// Decides a change. One that changes nothing is a commit of nothing.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::WrongState`] when it is archived.
+pub fn update(organization: &Organization, change: Change, clock: &dyn Clock) -> Result<Decided<Organization>, Error> {
+    if organization.state == State::Archived {
+        return Err(Error::WrongState { is: State::Archived, wanted: "active or suspended", verb: "changed" });
+    }
+    let mut wrong = Vec::new();
+    if let Some(name) = &change.name {
+        check_name(name, &mut wrong);
+    }
+    if let Some(settings) = &change.settings {
+        check_settings(settings, &mut wrong);
+    }
+    if !wrong.is_empty() {
+        return Err(Error::Invalid(wrong));
+    }
+    let mut changed = organization.clone();
+    changed.slug = change.slug.unwrap_or(changed.slug);
+    changed.name = change.name.unwrap_or(changed.name);
+    changed.contact_email = change.contact_email.map_or(changed.contact_email, |email| email.map(Personal));
+    changed.settings = change.settings.map_or(changed.settings, Json);
+    if changed == *organization {
+        return Ok(Decided { value: changed, commit: Commit::new() });
+    }
+    let changed = changed.next(clock.now());
+    let commit = Commit::new().update(organization, &changed).event(&Updated::of(&changed));
+    Ok(Decided { value: changed, commit })
+}

@@ -1,0 +1,172 @@
+//! Ids of this process: its node number is leased, and it stops issuing before the lease ends.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use stoa_kernel::clock::{Clock, Micros};
+use stoa_kernel::id::{Generator, Ids, IssueError, NODES};
+use stoa_kernel::store::{Leases, StoreError, StoreErrorKind};
+
+/// How long a lease of a node number lasts.
+pub const NODE_LEASE: Duration = Duration::from_secs(30);
+/// How often it is renewed.
+pub const NODE_RENEWAL: Duration = Duration::from_secs(10);
+/// How long before the end of its lease a process stops issuing ids.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Issues the ids of a process.
+pub struct NodeIds {
+    clock: Arc<dyn Clock>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    generator: Option<Generator>,
+    node: Option<u16>,
+    /// When to stop; `None` for a number that is configured.
+    until: Option<Micros>,
+}
+
+impl std::fmt::Debug for NodeIds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeIds").field("node", &self.node()).finish_non_exhaustive()
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+impl NodeIds {
+    /// Ids that cannot be issued yet: the process has no node number.
+    #[must_use]
+    pub fn unleased(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, held: Mutex::default() }
+    }
+
+    /// Ids of a node whose number is configured.
+    ///
+    /// # Errors
+    /// [`IssueError::NodeOutOfRange`].
+    pub fn fixed(clock: Arc<dyn Clock>, node: u16) -> Result<Self, IssueError> {
+        let ids = Self::unleased(clock);
+        ids.take(node, None)?;
+        Ok(ids)
+    }
+
+    fn take(&self, node: u16, until: Option<Micros>) -> Result<(), IssueError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        // The generator of a number stays, so that its ids keep increasing.
+        if held.node != Some(node) {
+            held.generator = Some(Generator::for_node(node)?);
+            held.node = Some(node);
+        }
+        held.until = until;
+        Ok(())
+    }
+
+    /// The node number, while the process holds one.
+    #[must_use]
+    pub fn node(&self) -> Option<u16> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).node
+    }
+
+    /// Leases a number, or renews the lease of the one that is held; tries another when it was lost.
+    ///
+    /// # Errors
+    /// When the leases cannot be reached, or all numbers are taken.
+    pub async fn lease(&self, leases: &dyn Leases, holder: &str, start: u16) -> Result<u16, StoreError> {
+        let before = self.node();
+        let first = before.unwrap_or(start % NODES);
+        for step in 0..NODES {
+            let node = (first + step) % NODES;
+            let asked = self.clock.now();
+            let Some(_) = leases.acquire(&format!("node/{node}"), holder, micros(NODE_LEASE)).await? else { continue };
+            let until = asked.plus(micros(NODE_LEASE) - micros(MARGIN));
+            self.take(node, Some(until))
+                .map_err(|error| StoreError::new(StoreErrorKind::Invalid, error.to_string()))?;
+            return Ok(node);
+        }
+        Err(StoreError::new(StoreErrorKind::Unavailable, "all 1024 node ids are taken"))
+    }
+
+    /// Gives the number back.
+    ///
+    /// # Errors
+    /// When the leases cannot be reached; the lease then ends by itself.
+    pub async fn release(&self, leases: &dyn Leases, holder: &str) -> Result<(), StoreError> {
+        let node = {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.generator = None;
+            held.node.take()
+        };
+        match node {
+            Some(node) => leases.release(&format!("node/{node}"), holder).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Ids for NodeIds {
+    fn next_raw(&self) -> Result<u64, IssueError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.until.is_some_and(|until| self.clock.now() >= until) {
+            return Err(IssueError::NoNode);
+        }
+        let generator = held.generator.as_mut().ok_or(IssueError::NoNode)?;
+        generator.issue::<stoa_kernel::id::Request>(self.clock.as_ref()).map(stoa_kernel::id::Id::raw)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stoa_kernel::clock::Manual;
+    use stoa_kernel::id::EPOCH_MS;
+    use stoa_kernel::store::{BoxFuture, Lease};
+
+    /// Leases in memory, all by one clock.
+    struct Table(Mutex<std::collections::BTreeMap<String, (String, Micros)>>, Arc<Manual>);
+
+    impl Leases for Table {
+        fn acquire<'a>(
+            &'a self,
+            name: &'a str,
+            holder: &'a str,
+            ttl_us: i64,
+        ) -> BoxFuture<'a, Result<Option<Lease>, StoreError>> {
+            let now = self.1.now();
+            let mut table = self.0.lock().unwrap();
+            let free = table.get(name).is_none_or(|(by, until)| by == holder || *until <= now);
+            if free {
+                table.insert(name.to_owned(), (holder.to_owned(), now.plus(ttl_us)));
+            }
+            let lease = free.then(|| Lease { name: name.to_owned(), token: 1, expires: now.plus(ttl_us) });
+            Box::pin(std::future::ready(Ok(lease)))
+        }
+        fn release<'a>(&'a self, name: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+            self.0.lock().unwrap().remove(name);
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    #[tokio::test]
+    async fn two_processes_never_share_a_number_and_one_that_cannot_renew_stops() {
+        let clock = Arc::new(Manual::at(Micros((EPOCH_MS + 1_000) * 1_000)));
+        let table = Table(Mutex::default(), Arc::clone(&clock));
+        let (a, b) = (NodeIds::unleased(clock.clone()), NodeIds::unleased(clock.clone()));
+        assert_eq!(a.next_raw(), Err(IssueError::NoNode));
+        assert_eq!(a.lease(&table, "a", 7).await.unwrap(), 7);
+        assert_eq!(b.lease(&table, "b", 7).await.unwrap(), 8);
+        assert!(a.next_raw().is_ok() && b.next_raw().is_ok());
+        clock.advance(26_000_000);
+        assert_eq!(a.next_raw(), Err(IssueError::NoNode), "before its lease ends");
+        assert_eq!(a.lease(&table, "a", 7).await.unwrap(), 7, "renewed");
+        assert!(a.next_raw().is_ok());
+        clock.advance(31_000_000);
+        assert_eq!(b.lease(&table, "c", 7).await.unwrap(), 8, "what has ended is free");
+        a.release(&table, "a").await.unwrap();
+        assert_eq!(a.next_raw(), Err(IssueError::NoNode));
+    }
+}

@@ -1,0 +1,127 @@
+//! Facts. The log is written by commits alone; it is also the outbox.
+//!
+//! An event belongs to a stream, where its **offset** is dense from 1. A stream has an **epoch**, which changes when it is rebuilt
+//! or restored. The **position** is the total order of everything that has happened, in which readers follow without gaps.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Micros;
+use crate::context::{Actor, TraceParent};
+use crate::id::{EventId, OrganizationId};
+
+/// The declaration of a type of event: one row of the catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct EventType {
+    /// `organization.created`: entity and past participle.
+    pub name: &'static str,
+    /// The version of the schema of its payload.
+    pub version: u16,
+    /// What it says has happened, in one sentence.
+    pub about: &'static str,
+    /// The JSON Schema of its payload.
+    pub schema: fn() -> serde_json::Value,
+}
+
+/// What an event happened to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aggregate {
+    /// The entity, as in the name of the type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its id, as the API writes it.
+    pub id: String,
+    /// Its version after the event, if it has versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<i64>,
+}
+
+/// A fact that a commit tells.
+pub trait Event: Serialize + Send + Sync {
+    /// Its declaration.
+    const TYPE: EventType;
+
+    /// What it happened to.
+    fn aggregate(&self) -> Aggregate;
+
+    /// The organization that it belongs to, where that is not the one of the context: the system's scope has none.
+    fn organization(&self) -> Option<OrganizationId> {
+        None
+    }
+
+    /// The stream that it is told in: by default that of its aggregate.
+    fn stream(&self) -> String {
+        let aggregate = self.aggregate();
+        format!("{}/{}", aggregate.kind, aggregate.id)
+    }
+}
+
+/// An event as it is told: what consumers, webhooks and `GET /v1/events` see.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Envelope {
+    /// Identity: a consumer that sees it twice has seen one event.
+    pub event_id: EventId,
+    /// The place in the total order; 0 while it has none.
+    pub position: i64,
+    /// The stream.
+    pub stream: String,
+    /// The epoch of the stream.
+    pub epoch: i64,
+    /// The place in the stream, dense from 1.
+    pub offset: i64,
+    /// When it was committed, as a time of the clock of the process that did.
+    #[serde(with = "rfc3339")]
+    pub timestamp: Micros,
+    /// The name of the type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The version of the type's schema.
+    pub version: u16,
+    /// Whose it is; absent for what concerns the installation.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub organization_id: Option<OrganizationId>,
+    /// Who did it.
+    pub actor: Actor,
+    /// What it happened to.
+    pub aggregate: Aggregate,
+    /// What the client called the change, echoed so that it knows its own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_mutation_id: Option<String>,
+    /// The trace that it is part of.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub traceparent: Option<TraceParent>,
+    /// What the type says, by its schema.
+    pub payload: serde_json::Value,
+}
+
+/// Times in JSON: RFC 3339, UTC, microseconds.
+pub mod rfc3339 {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    use crate::clock::Micros;
+
+    /// `2026-11-21T12:00:00.000001Z`.
+    #[must_use]
+    pub fn text(time: Micros) -> String {
+        Timestamp::from_microsecond(time.0).map_or_else(|_| time.0.to_string(), |time| time.to_string())
+    }
+
+    /// Writes a time.
+    ///
+    /// # Errors
+    /// Of the serializer.
+    pub fn serialize<S: Serializer>(time: &Micros, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&text(*time))
+    }
+
+    /// Reads a time.
+    ///
+    /// # Errors
+    /// When it is not RFC 3339.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Micros, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let time: Timestamp = text.parse().map_err(D::Error::custom)?;
+        Ok(Micros(time.as_microsecond()))
+    }
+}

@@ -1,0 +1,110 @@
+//! What every implementation of a port must do: the same cases, run against each.
+//!
+//! An adapter's test gives the suite a way to open a fresh [`Subject`] and names the suite:
+//!
+//! ```ignore
+//! stoa_conformance::store_suite!(fresh);
+//! ```
+#![expect(
+    clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing,
+    reason = "a case that fails is to panic"
+)]
+
+pub mod cases;
+mod specimen;
+
+use std::sync::Arc;
+
+use stoa_kernel::clock::Clock;
+use stoa_kernel::context::{Actor, Context, Scope};
+use stoa_kernel::id::{Ids, OrganizationId, RequestId};
+use stoa_kernel::store::{AuditTrail, EventLog, Keyring, Leases, Store};
+
+pub use specimen::{Noted, SPECIMENS_POSTGRES, SPECIMENS_SQLITE, Specimen};
+
+/// A fresh store, with the table of [`Specimen`] beside its own.
+pub struct Subject {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Its log.
+    pub log: Arc<dyn EventLog>,
+    /// Its audit trail.
+    pub trail: Arc<dyn AuditTrail>,
+    /// Its leases.
+    pub leases: Arc<dyn Leases>,
+    /// Its keys.
+    pub keyring: Arc<dyn Keyring>,
+    /// Its clock.
+    pub clock: Arc<dyn Clock>,
+    /// Its ids.
+    pub ids: Arc<dyn Ids>,
+    /// Whatever must live as long: a folder, a server.
+    pub keep: Box<dyn std::any::Any + Send + Sync>,
+}
+
+impl Subject {
+    /// A context of an organization with a new id.
+    pub fn organization(&self) -> Context {
+        let id: OrganizationId = self.ids.next().unwrap();
+        self.system().within(Scope::Organization(id))
+    }
+
+    /// The context of the installation.
+    pub fn system(&self) -> Context {
+        Context {
+            scope: Scope::System,
+            actor: Actor::System,
+            request: self.ids.next::<stoa_kernel::id::Request>().map(|id: RequestId| id).unwrap(),
+            trace: None,
+            deadline: None,
+        }
+    }
+
+    /// Events that are committed have positions after this.
+    pub async fn sequenced(&self) {
+        while self.log.sequence(10_000).await.unwrap() > 0 {}
+    }
+}
+
+/// Declares one test for each case, on subjects that `$open` makes: `async fn() -> Subject`.
+#[macro_export]
+macro_rules! store_suite {
+    ($open:path) => {
+        $crate::store_suite!(@each $open:
+            records_of_every_kind_read_back
+            extreme_values_read_back
+            a_stale_version_is_refused_and_changes_nothing
+            of_two_changes_from_one_version_one_wins
+            a_record_that_is_gone_cannot_be_changed
+            a_taken_key_is_named
+            a_commit_is_applied_whole_or_not_at_all
+            a_commit_that_is_wrong_in_itself_is_refused
+            offsets_are_dense_in_every_stream_under_contention
+            readers_by_position_see_every_event_once
+            a_reader_sees_its_own_organization_alone
+            an_organization_cannot_write_for_another
+            the_system_sees_every_organization
+            pages_show_every_record_once_in_every_order
+            every_condition_selects_what_it_says
+            text_is_ordered_by_bytes_and_empty_is_not_null
+            an_operation_with_a_key_happens_once
+            a_guarded_record_must_be_unchanged
+            a_count_is_guarded_after_the_writes
+            two_commits_cannot_break_a_count_together
+            the_audit_trail_holds_and_redacts
+            reads_see_what_was_committed_before
+            a_commit_past_its_deadline_is_refused
+            a_lease_has_one_holder
+            sealed_columns_are_sealed_anew
+            jobs_are_asked_for_once_by_their_key
+            the_log_is_filtered
+            a_ping_answers
+        );
+    };
+    (@each $open:path: $($case:ident)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            $crate::cases::$case($open().await).await;
+        }
+    )*};
+}
