@@ -3,11 +3,11 @@
 -- Text is ordered by bytes everywhere, as on SQLite.
 
 -- Refuses a commit when a statement touched another number of rows than it states.
-CREATE FUNCTION stoa_expect(found bigint, least bigint, most bigint, name text) RETURNS void
+CREATE FUNCTION stoa_expect(touched bigint, minimum bigint, maximum bigint, name text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    IF found < least OR found > most THEN
-        RAISE EXCEPTION 'expected % to % rows, found %', least, most, found
+    IF touched < minimum OR touched > maximum THEN
+        RAISE EXCEPTION 'expected % to % rows, found %', minimum, maximum, touched
             USING ERRCODE = 'ST001', CONSTRAINT = name;
     END IF;
 END

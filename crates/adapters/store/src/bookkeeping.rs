@@ -2,8 +2,11 @@
 //! data registry see them; commits write them with SQL of their own.
 
 use stoa_kernel::clock::Micros;
+use stoa_kernel::context::Context;
 use stoa_kernel::id::{EventId, JobId};
-use stoa_kernel::store::{Json, Record, RecordMeta};
+use stoa_kernel::store::{
+    Json, Record, RecordMeta, Replayed, Reply, Select, StoreError, StoreErrorKind,
+};
 
 /// A data key of an organization, wrapped by a master key.
 #[derive(Debug, Clone, Record)]
@@ -166,6 +169,37 @@ pub struct IdempotencyKey {
     pub body: String,
     /// When it may be used anew.
     pub expires_at: Micros,
+}
+
+/// The query for the first answer to an operation with a key, by the actor and scope of the context.
+#[must_use]
+pub fn replay(cx: &Context, key: &str, now: Micros) -> Select {
+    IdempotencyKey::select()
+        .eq(IdempotencyKey::ORGANIZATION_ID, &cx.scope.number())
+        .eq(IdempotencyKey::ACTOR, &cx.actor.label())
+        .eq(IdempotencyKey::KEY, &key.to_owned())
+        .gt(IdempotencyKey::EXPIRES_AT, &now)
+        .build()
+}
+
+impl IdempotencyKey {
+    /// What the port says about it.
+    ///
+    /// # Errors
+    /// When the record is corrupt.
+    pub fn replayed(self) -> Result<Replayed, StoreError> {
+        let corrupt =
+            |what: &str| StoreError::new(StoreErrorKind::Corrupt, format!("an idempotency record has no {what}"));
+        let Json(headers) = self.headers;
+        Ok(Replayed {
+            fingerprint: self.fingerprint.try_into().map_err(|_| corrupt("fingerprint"))?,
+            reply: Reply {
+                status: u16::try_from(self.status).map_err(|_| corrupt("status"))?,
+                headers,
+                body: self.body,
+            },
+        })
+    }
 }
 
 /// A unit of background work.

@@ -9,8 +9,8 @@ use stoa_kernel::clock::Clock;
 use stoa_kernel::context::{Context, Scope};
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::{
-    BoxFuture, Commit, ColumnMeta, Consistency, Json, Kind, Receipt, Record as _, Replayed, Reply, Select, Store,
-    StoreError, StoreErrorKind, Value,
+    BoxFuture, ColumnMeta, Commit, Consistency, Kind, Receipt, Record as _, Replayed, Select, Store, StoreError,
+    Value,
 };
 use stoa_store::Registry;
 use stoa_store::bookkeeping::IdempotencyKey;
@@ -156,14 +156,9 @@ impl Store for SqliteStore {
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<Replayed>, StoreError>> {
         let find = || {
-            let select = IdempotencyKey::select()
-                .eq(IdempotencyKey::ORGANIZATION_ID, &cx.scope.number())
-                .eq(IdempotencyKey::ACTOR, &cx.actor.label())
-                .eq(IdempotencyKey::KEY, &key.to_owned())
-                .gt(IdempotencyKey::EXPIRES_AT, &self.clock.now())
-                .build();
+            let select = stoa_store::bookkeeping::replay(cx, key, self.clock.now());
             let found = self.opened_rows(cx.scope, &select)?.into_iter().next();
-            found.map(replayed_of).transpose()
+            found.map(IdempotencyKey::from_values).transpose()?.map(IdempotencyKey::replayed).transpose()
         };
         Box::pin(std::future::ready(find()))
     }
@@ -171,18 +166,4 @@ impl Store for SqliteStore {
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.writer.task(|_| Ok(())))
     }
-}
-
-fn replayed_of(row: Vec<Value>) -> Result<Replayed, StoreError> {
-    let key = IdempotencyKey::from_values(row)?;
-    let corrupt = |what: &str| StoreError::new(StoreErrorKind::Corrupt, format!("an idempotency record: {what}"));
-    let Json(headers) = key.headers;
-    Ok(Replayed {
-        fingerprint: key.fingerprint.try_into().map_err(|_| corrupt("its fingerprint"))?,
-        reply: Reply {
-            status: u16::try_from(key.status).map_err(|_| corrupt("its status"))?,
-            headers,
-            body: key.body,
-        },
-    })
 }

@@ -1,0 +1,95 @@
+//! The event log: read by position, which the sequencer gives to what has been committed.
+
+use stoa_kernel::context::Scope;
+use stoa_kernel::store::audit::{Chained, Hash};
+use stoa_kernel::store::{AuditTrail, BoxFuture, Envelope, EventFilter, EventLog, Kind, StoreError, Value};
+use stoa_store::events::{after, envelope};
+
+use crate::failure;
+use crate::pipeline::{Pipeline, Sent};
+use crate::store::PostgresStore;
+
+/// The lock of the sequencer. Leadership by lease keeps others from trying; this keeps two from succeeding.
+const LOCK: i64 = -1;
+
+/// Numbers committed events. Those of a stream in the order of their offsets: whatever of a stream comes before a chosen event is
+/// chosen, too, and an event is placed no earlier than those before it in its stream. Otherwise by id, which is nearly the order of time.
+const NUMBER: &str = "WITH first AS (SELECT id, organization_id, stream, epoch, stream_offset FROM events WHERE position IS NULL \
+         ORDER BY id LIMIT $1), \
+     chosen AS (SELECT * FROM first UNION SELECT e.id, e.organization_id, e.stream, e.epoch, e.stream_offset FROM first f \
+         JOIN events e ON e.organization_id = f.organization_id AND e.stream = f.stream AND e.epoch = f.epoch \
+         AND e.stream_offset < f.stream_offset WHERE e.position IS NULL), \
+     ranked AS (SELECT id, stream_offset, max(id) OVER (PARTITION BY organization_id, stream, epoch ORDER BY stream_offset) AS rank \
+         FROM chosen), \
+     numbered AS (SELECT id, row_number() OVER (ORDER BY rank, stream_offset, id) + (SELECT coalesce(max(position), 0) FROM events) \
+         AS position FROM ranked) \
+     UPDATE events SET position = numbered.position FROM numbered WHERE events.id = numbered.id RETURNING 1::bigint";
+
+impl PostgresStore {
+    async fn number(&self, limit: u32) -> Result<u32, StoreError> {
+        let unavailable =
+            |error: deadpool_postgres::PoolError| StoreError::new(stoa_kernel::store::StoreErrorKind::Unavailable, error.to_string());
+        let connection = self.pool().get().await.map_err(unavailable)?;
+        let values = [Value::Integer(i64::from(limit))];
+        let mut pipeline = Pipeline::new(&connection, self.shared.prepared);
+        pipeline.plain(format!("BEGIN; SET LOCAL stoa.system = 'on'; SELECT pg_advisory_xact_lock({LOCK})"));
+        let numbered = Sent { sql: NUMBER, values: &values, kinds: &[Kind::Integer] };
+        pipeline.send(numbered).await.map_err(|error| failure::of(&error))?;
+        pipeline.plain("COMMIT".to_owned());
+        let (answers, failed) = pipeline.run().await;
+        if let Some(error) = failed {
+            let _ = connection.batch_execute("ROLLBACK").await;
+            return Err(failure::of(&error));
+        }
+        Ok(answers.get(1).map_or(0, |rows| u32::try_from(rows.len()).unwrap_or(u32::MAX)))
+    }
+}
+
+impl EventLog for PostgresStore {
+    fn events_after<'a>(
+        &'a self,
+        scope: Scope,
+        position: i64,
+        limit: u32,
+        filter: &'a EventFilter,
+    ) -> BoxFuture<'a, Result<Vec<Envelope>, StoreError>> {
+        Box::pin(async move {
+            let select = after(position, limit, filter);
+            self.sealed_rows(scope, None, &select).await?.into_iter().map(envelope).collect()
+        })
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
+        Box::pin(async move {
+            let sent = Sent { sql: "SELECT coalesce(max(position), 0) FROM events", values: &[], kinds: &[] };
+            let rows = self.within(Scope::System, None, sent).await?;
+            rows.first().map_or(Ok(0), |row| row.try_get(0).map_err(|error| failure::of(&error)))
+        })
+    }
+
+    fn sequence(&self, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+        Box::pin(self.number(limit))
+    }
+}
+
+impl AuditTrail for PostgresStore {
+    fn entries_after(
+        &self,
+        organization: i64,
+        sequence: i64,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Chained>, StoreError>> {
+        Box::pin(async move {
+            let select = stoa_store::audit::entries_after(organization, sequence, limit);
+            let rows = self.sealed_rows(Scope::System, None, &select).await?;
+            rows.into_iter().map(stoa_store::audit::chained).collect()
+        })
+    }
+
+    fn trails(&self) -> BoxFuture<'_, Result<Vec<(i64, i64, Hash)>, StoreError>> {
+        Box::pin(async move {
+            let rows = self.sealed_rows(Scope::System, None, &stoa_store::audit::heads()).await?;
+            rows.into_iter().map(stoa_store::audit::head).collect()
+        })
+    }
+}

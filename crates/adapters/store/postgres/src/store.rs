@@ -1,0 +1,213 @@
+//! The store: the port on a pool and its committers.
+
+use std::sync::Arc;
+
+use deadpool_postgres::Pool;
+use stoa_kernel::clock::Clock;
+use stoa_kernel::context::{Context, Scope};
+use stoa_kernel::id::Ids;
+use stoa_kernel::store::{
+    BoxFuture, Commit, Consistency, Receipt, Record as _, Replayed, Select, Store, StoreError, StoreErrorKind, Value,
+};
+use stoa_store::Registry;
+use stoa_store::bookkeeping::IdempotencyKey;
+use stoa_store::prepare::{Preparation, sealing_organizations};
+use stoa_store::render::{Bound, Engine, Renderer};
+use stoa_store::seal::Vault;
+use tokio::task::JoinHandle;
+use tokio_postgres::Row;
+
+use crate::bind::Read;
+use crate::committer::{Committers, Shared, scope};
+use crate::open::{self, OpenError, Options};
+use crate::pipeline::{Pipeline, Sent};
+use crate::{failure, listen};
+
+/// The store in a database.
+pub struct PostgresStore {
+    committers: Committers,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) renderer: Renderer,
+    pub(crate) registry: Registry,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    listening: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        if let Some(listening) = &self.listening {
+            listening.abort();
+        }
+    }
+}
+
+fn no_connection(error: &deadpool_postgres::PoolError) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, format!("no connection to the database: {error}"))
+}
+
+impl PostgresStore {
+    /// Opens the store of a database whose schema is up to date.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let pool = open::pool(&options)?;
+        {
+            let connection = pool.get().await.map_err(|error| OpenError::Unreachable(no_connection(&error)))?;
+            open::check(&connection, &options).await?;
+        }
+        let listening = options
+            .notifications
+            .then(|| tokio::spawn(listen::run(options.url.clone(), Arc::clone(&options.committed))));
+        let committers = options.connections.saturating_sub(2).clamp(1, 8);
+        let shared = Arc::new(Shared {
+            pool,
+            prepared: options.prepared,
+            notifications: options.notifications,
+            statement_timeout: options.statement_timeout,
+            clock: Arc::clone(&options.clock),
+            committed: options.committed,
+        });
+        Ok(Self {
+            committers: Committers::start(&shared, committers),
+            shared,
+            renderer: Renderer::new(Engine::Postgres),
+            registry: options.registry,
+            vault: options.vault,
+            clock: options.clock,
+            ids: options.ids,
+            listening,
+        })
+    }
+
+    /// The pool, for what it says about itself: connections in use and free.
+    #[must_use]
+    pub fn connections(&self) -> (usize, usize) {
+        let status = self.shared.pool.status();
+        (status.size.saturating_sub(status.available), status.available)
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.shared.pool
+    }
+
+    async fn apply(&self, cx: &Context, commit: Commit) -> Result<Receipt, StoreError> {
+        for organization in sealing_organizations(cx, &commit) {
+            self.ensure_data_key(organization).await?;
+        }
+        let preparation = Preparation {
+            renderer: &self.renderer,
+            vault: &self.vault,
+            ids: self.ids.as_ref(),
+            clock: self.clock.as_ref(),
+        };
+        let prepared = preparation.prepare(cx, commit)?;
+        self.committers.commit(prepared, cx.deadline).await
+    }
+
+    /// Runs one statement within a scope, in one round trip.
+    pub(crate) async fn within(
+        &self,
+        within: Scope,
+        deadline: Option<stoa_kernel::clock::Micros>,
+        sent: Sent<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let connection = self.shared.pool.get().await.map_err(|error| no_connection(&error))?;
+        let most = i64::try_from(self.shared.statement_timeout.as_millis()).unwrap_or(i64::MAX);
+        let left = deadline.map_or(most, |deadline| deadline.since(self.clock.now()) / 1_000);
+        if left <= 0 {
+            return Err(StoreError::new(StoreErrorKind::Deadline, "the deadline has passed"));
+        }
+        let mut pipeline = Pipeline::new(&connection, self.shared.prepared);
+        let timeout = left.min(most);
+        pipeline.plain(format!("BEGIN; SET LOCAL statement_timeout = {timeout}; {}", scope(within)));
+        pipeline.send(sent).await.map_err(|error| failure::of(&error))?;
+        pipeline.plain("COMMIT".to_owned());
+        let (mut answers, failed) = pipeline.run().await;
+        if let Some(error) = failed {
+            let _ = connection.batch_execute("ROLLBACK").await;
+            return Err(failure::of(&error));
+        }
+        Ok(if answers.len() > 1 { answers.swap_remove(1) } else { Vec::new() })
+    }
+
+    /// Rows as they are stored: sealed values are sealed.
+    pub(crate) async fn sealed_rows(
+        &self,
+        scope: Scope,
+        deadline: Option<stoa_kernel::clock::Micros>,
+        select: &Select,
+    ) -> Result<Vec<Vec<Value>>, StoreError> {
+        let Bound { text, values } = self.renderer.select(scope, select, false)?;
+        let rows = self.within(scope, deadline, Sent::of(&text, &values)).await?;
+        rows.iter().map(values_of).collect()
+    }
+
+    pub(crate) async fn opened_rows(&self, cx: &Context, select: &Select) -> Result<Vec<Vec<Value>>, StoreError> {
+        let mut rows = self.sealed_rows(cx.scope, cx.deadline, select).await?;
+        if select.meta.has_sealed() {
+            for row in &mut rows {
+                if let Some(organization) = self.vault.missing_key(select.meta, row) {
+                    self.load_data_keys(organization).await?;
+                }
+                self.vault.open_row(select.meta, row)?;
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// The values of a row.
+pub(crate) fn values_of(row: &Row) -> Result<Vec<Value>, StoreError> {
+    (0..row.len()).map(|index| row.try_get::<_, Read>(index).map(|read| read.0).map_err(|error| failure::of(&error))).collect()
+}
+
+impl Store for PostgresStore {
+    fn commit<'a>(&'a self, cx: &'a Context, commit: Commit) -> BoxFuture<'a, Result<Receipt, StoreError>> {
+        Box::pin(self.apply(cx, commit))
+    }
+
+    fn rows<'a>(
+        &'a self,
+        cx: &'a Context,
+        select: Select,
+        _: Consistency,
+    ) -> BoxFuture<'a, Result<Vec<Vec<Value>>, StoreError>> {
+        Box::pin(async move { self.opened_rows(cx, &select).await })
+    }
+
+    fn count_rows<'a>(&'a self, cx: &'a Context, select: Select) -> BoxFuture<'a, Result<i64, StoreError>> {
+        Box::pin(async move {
+            let Bound { text, values } = self.renderer.select(cx.scope, &select, true)?;
+            let rows = self.within(cx.scope, cx.deadline, Sent::of(&text, &values)).await?;
+            rows.first().map_or(Ok(0), |row| row.try_get(0).map_err(|error| failure::of(&error)))
+        })
+    }
+
+    fn replayed<'a>(
+        &'a self,
+        cx: &'a Context,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Replayed>, StoreError>> {
+        Box::pin(async move {
+            let select = stoa_store::bookkeeping::replay(cx, key, self.clock.now());
+            let found = self.opened_rows(cx, &select).await?.into_iter().next();
+            found.map(IdempotencyKey::from_values).transpose()?.map(IdempotencyKey::replayed).transpose()
+        })
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let sent = Sent { sql: "SELECT 1::bigint", values: &[], kinds: &[] };
+            self.within(Scope::System, None, sent).await.map(|_| ())
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! The store on PostgreSQL passes what every store must, with prepared statements and behind a pooler.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up is to fail")]
+
+mod setup;
+
+mod direct {
+    stoa_conformance::store_suite!(crate::setup::fresh);
+}
+
+mod pooled {
+    stoa_conformance::store_suite!(crate::setup::behind_a_pooler);
+}
