@@ -6,6 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use stoa_reconciliation::rules::Exact;
 use stoa_reconciliation::source::SideName;
 
+use crate::failure::Failure;
+use crate::platform::config::{self, Loaded};
+
 /// Accounts, conversations, documents and work for an organization, in one binary.
 #[derive(Debug, Parser)]
 #[command(name = "stoa", version, arg_required_else_help = true, max_term_width = 110)]
@@ -23,6 +26,111 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Print the JSON Schema of rules files
     Schema,
+    /// Run the platform
+    #[command(after_help = SERVE_HELP)]
+    Serve(Process),
+    /// Bring the schema of the database up to date
+    Migrate(Process),
+    /// Ask the running platform how it does; exits 1 when something that is needed does not work
+    Health {
+        #[command(flatten)]
+        process: Process,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// See whether everything is as it should be, and what to do where it is not
+    Doctor(Process),
+    /// Copy the data of a running platform, and verify the copy
+    Backup {
+        #[command(flatten)]
+        process: Process,
+        /// The folder to make
+        #[arg(long, value_name = "FOLDER")]
+        to: PathBuf,
+    },
+    /// Put a backup into a fresh data folder
+    Restore {
+        #[command(flatten)]
+        process: Process,
+        /// The folder that `stoa backup` made
+        #[arg(long, value_name = "FOLDER")]
+        from: PathBuf,
+        /// The master.keys of the original
+        #[arg(long, value_name = "FILE")]
+        master_keys: Option<PathBuf>,
+    },
+    /// Check, show or explain the configuration
+    Config {
+        #[command(flatten)]
+        process: Process,
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
+    /// Make secrets for a cluster
+    Secrets {
+        #[command(subcommand)]
+        what: SecretsCommand,
+    },
+    /// Print the OpenAPI document of the HTTP API
+    Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Try the configuration: its secrets, and its store
+    Check,
+    /// Print every value and where it came from, secrets masked
+    Show {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every key, its default and its meaning
+    Reference,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Print new ones as variables of the environment
+    Generate,
+}
+
+const SERVE_HELP: &str = "\
+Examples:
+  stoa serve
+  stoa serve --listen 127.0.0.1:9000 --data /var/lib/stoa
+  DATABASE_URL=postgres://stoa@db/stoa DATABASE_OWNER_URL=postgres://owner@db/stoa stoa serve
+  stoa serve --mode api
+
+Without a configuration it keeps everything in ./stoa-data. `stoa config reference` lists every key.";
+
+/// Which platform it is about.
+#[derive(Debug, Args)]
+pub(crate) struct Process {
+    /// The configuration file [default: stoa.toml, if it is there]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// The data folder
+    #[arg(long, value_name = "FOLDER", global = true)]
+    pub(crate) data: Option<PathBuf>,
+    /// The address and port of the API
+    #[arg(long, value_name = "ADDRESS", global = true)]
+    pub(crate) listen: Option<String>,
+    /// What runs: api, gateway, worker, scheduler, or all
+    #[arg(long, value_name = "MODES", global = true)]
+    pub(crate) mode: Option<String>,
+}
+
+impl Process {
+    /// Reads the configuration.
+    pub(crate) fn load(&self) -> Result<Loaded, Failure> {
+        let data = self.data.as_ref().map(|folder| folder.display().to_string());
+        let flags =
+            [("data.folder", data), ("server.listen", self.listen.clone()), ("mode", self.mode.clone())];
+        let flags = flags.into_iter().filter_map(|(key, text)| Some((key, text?))).collect();
+        config::load(self.config.as_deref(), &flags, std::env::vars())
+    }
 }
 
 const RECONCILE_HELP: &str = "\

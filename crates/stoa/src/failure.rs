@@ -41,7 +41,10 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        let exit = if matches!(code, "usage" | "rules_invalid" | "rates_invalid" | "record_not_found") {
+        let exit = if matches!(
+            code,
+            "usage" | "config_invalid" | "rules_invalid" | "rates_invalid" | "record_not_found"
+        ) {
             Exit::Usage
         } else {
             Exit::Failed

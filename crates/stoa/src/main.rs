@@ -5,25 +5,58 @@ mod failure;
 mod inspect;
 mod open;
 mod output;
+mod platform;
 mod progress;
 mod reconcile;
 mod schema;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::failure::{Exit, Failure};
+
 fn main() -> ExitCode {
-    let result = match cli::Cli::parse().command {
-        cli::Command::Reconcile(arguments) => reconcile::run(&arguments),
-        cli::Command::Inspect(arguments) => inspect::run(&arguments),
-        cli::Command::Schema => schema::run(),
-    };
-    match result {
+    match run(cli::Cli::parse()) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             failure.report();
             failure.exit.into()
         }
+    }
+}
+
+fn run(cli: cli::Cli) -> Result<Exit, Failure> {
+    match cli.command {
+        cli::Command::Reconcile(arguments) => reconcile::run(&arguments),
+        cli::Command::Inspect(arguments) => inspect::run(&arguments),
+        cli::Command::Schema => schema::run(),
+        cli::Command::Serve(arguments) => platform::serve(&arguments.load()?),
+        cli::Command::Migrate(arguments) => platform::migrate(&arguments.load()?),
+        cli::Command::Health { process, json } => platform::health(&process.load()?, json),
+        cli::Command::Doctor(arguments) => platform::doctor(&arguments.load()?),
+        cli::Command::Backup { process, to } => platform::backup(&process.load()?, &to),
+        cli::Command::Restore { process, from, master_keys } => {
+            platform::restore(&process.load()?, &from, master_keys.as_deref())
+        }
+        cli::Command::Config { process, what } => match what {
+            cli::ConfigCommand::Check => platform::config_check(&process.load()?),
+            cli::ConfigCommand::Show { json } => platform::config_show(&process.load()?, json),
+            cli::ConfigCommand::Reference => platform::config_reference(),
+        },
+        cli::Command::Secrets { what: cli::SecretsCommand::Generate } => platform::generate(),
+        cli::Command::Openapi => platform::openapi(),
+    }
+}
+
+/// Prints to the standard output. Nobody who reads it any more is no failure.
+fn print(text: &str) -> Result<Exit, Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::io("output_unwritable", "standard output", &error))
+        }
+        _ => Ok(Exit::Clean),
     }
 }

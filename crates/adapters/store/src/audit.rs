@@ -33,7 +33,8 @@ fn corrupt(what: String) -> StoreError {
 /// When the row is corrupt.
 pub fn head(row: Vec<Value>) -> Result<(i64, i64, Hash), StoreError> {
     let head = AuditHead::from_values(row)?;
-    let hash = head.hash.try_into().map_err(|_| corrupt("the head of an audit trail has no hash".to_owned()))?;
+    let hash =
+        head.hash.try_into().map_err(|_| corrupt("the head of an audit trail has no hash".to_owned()))?;
     Ok((head.organization_id, head.sequence, hash))
 }
 

@@ -4,9 +4,7 @@
 use stoa_kernel::clock::Micros;
 use stoa_kernel::context::Context;
 use stoa_kernel::id::{EventId, JobId};
-use stoa_kernel::store::{
-    Json, Record, RecordMeta, Replayed, Reply, Select, StoreError, StoreErrorKind,
-};
+use stoa_kernel::store::{Json, Record, RecordMeta, Replayed, Reply, Select, StoreError, StoreErrorKind};
 
 /// A data key of an organization, wrapped by a master key.
 #[derive(Debug, Clone, Record)]
@@ -188,8 +186,9 @@ impl IdempotencyKey {
     /// # Errors
     /// When the record is corrupt.
     pub fn replayed(self) -> Result<Replayed, StoreError> {
-        let corrupt =
-            |what: &str| StoreError::new(StoreErrorKind::Corrupt, format!("an idempotency record has no {what}"));
+        let corrupt = |what: &str| {
+            StoreError::new(StoreErrorKind::Corrupt, format!("an idempotency record has no {what}"))
+        };
         let Json(headers) = self.headers;
         Ok(Replayed {
             fingerprint: self.fingerprint.try_into().map_err(|_| corrupt("fingerprint"))?,

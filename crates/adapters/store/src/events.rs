@@ -1,7 +1,9 @@
 //! Events as they are read back from the log.
 
-use stoa_kernel::id::OrganizationId;
-use stoa_kernel::store::{Aggregate, Envelope, EventFilter, Order, Record as _, Select, StoreError, StoreErrorKind, Value};
+use stoa_kernel::id::{EventId, OrganizationId};
+use stoa_kernel::store::{
+    Aggregate, Envelope, EventFilter, Order, Record as _, Select, StoreError, StoreErrorKind, Value,
+};
 
 use crate::bookkeeping::StoredEvent;
 
@@ -24,15 +26,23 @@ pub fn after(position: i64, limit: u32, filter: &EventFilter) -> Select {
     select
 }
 
+/// The query for one event.
+#[must_use]
+pub fn one(event: EventId) -> Select {
+    StoredEvent::select().eq(StoredEvent::ID, &event).build()
+}
+
 /// The envelope of a row.
 ///
 /// # Errors
 /// When the row is corrupt.
 pub fn envelope(row: Vec<Value>) -> Result<Envelope, StoreError> {
     let event = StoredEvent::from_values(row)?;
-    let corrupt = |what: &str| StoreError::new(StoreErrorKind::Corrupt, format!("the event {}: {what}", event.id));
+    let corrupt =
+        |what: &str| StoreError::new(StoreErrorKind::Corrupt, format!("the event {}: {what}", event.id));
     let organization = u64::try_from(event.organization_id).ok().and_then(OrganizationId::from_raw);
-    let traceparent = event.traceparent.as_deref().map(str::parse).transpose().map_err(|_| corrupt("its trace"))?;
+    let traceparent =
+        event.traceparent.as_deref().map(str::parse).transpose().map_err(|_| corrupt("its trace"))?;
     Ok(Envelope {
         event_id: event.id,
         position: event.position.unwrap_or(0),

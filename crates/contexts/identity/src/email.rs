@@ -36,7 +36,11 @@ impl FromStr for Email {
         };
         let domain_is_good = domain.contains('.') && domain.split('.').all(label_is_good);
         let length = local.len() + 1 + domain.len();
-        if local_is_good && domain_is_good && length <= LENGTH_MAX { Ok(Self(format!("{local}@{domain}"))) } else { Err(ParseEmailError) }
+        if local_is_good && domain_is_good && length <= LENGTH_MAX {
+            Ok(Self(format!("{local}@{domain}")))
+        } else {
+            Err(ParseEmailError)
+        }
     }
 }
 
@@ -68,7 +72,9 @@ mod tests {
     #[test]
     fn addresses_are_read_and_others_refused() {
         assert_eq!("Ada.L+x@Example.ORG".parse::<Email>().unwrap().to_string(), "Ada.L+x@example.org");
-        for bad in ["", "a", "@b.c", "a@", "a@b", "a b@c.d", ".a@b.c", "a..b@c.d", "a@-b.c", "a@b..c", "a@b.c\0"] {
+        for bad in
+            ["", "a", "@b.c", "a@", "a@b", "a b@c.d", ".a@b.c", "a..b@c.d", "a@-b.c", "a@b..c", "a@b.c\0"]
+        {
             assert_eq!(bad.parse::<Email>(), Err(ParseEmailError), "{bad:?}");
         }
         assert!(format!("{:?}", "ada@example.org".parse::<Email>().unwrap()).starts_with("[personal]"));

@@ -1,1 +1,25 @@
-//! Being built.
+//! The conventions of the HTTP API, without any business: what every operation has, whatever it does.
+//!
+//! What it may not know: a context, an adapter, a driver.
+//!
+//! | start at | for |
+//! |---|---|
+//! | [`problem`] | errors as problem documents (RFC 9457) |
+//! | [`observe`] | request ids, traces, deadlines, metrics, one log line, panics |
+//! | [`shed`] | a bound on requests under way, and rate limits |
+//! | [`fields`], [`params`] | bodies and queries, with every mistake told at once |
+//! | [`etag`] | versions and preconditions (RFC 9110, section 13) |
+//! | [`idempotency`] | one operation, however often it is sent |
+//! | [`headers`] | security headers, CORS, compression |
+#![deny(missing_docs)]
+
+pub mod etag;
+pub mod fields;
+pub mod headers;
+pub mod idempotency;
+pub mod observe;
+pub mod params;
+pub mod problem;
+pub mod shed;
+
+pub use problem::Problem;

@@ -1,1 +1,16 @@
-//! Being built.
+//! The event log at work: giving positions, and telling whoever follows that there is more.
+//!
+//! ```text
+//! commit ──hint──► Sequencer (one leader by lease) ──positions──► Feed ──► SSE, relay, projections: read by position
+//! ```
+//!
+//! Hints only shorten waiting; the poll is the truth.
+//!
+//! What it may not know: a driver, a web framework, a context.
+#![deny(missing_docs)]
+
+mod feed;
+mod sequencer;
+
+pub use feed::{Feed, Follower};
+pub use sequencer::Sequencer;

@@ -51,8 +51,16 @@ impl NodeIds {
     /// [`IssueError::NodeOutOfRange`].
     pub fn fixed(clock: Arc<dyn Clock>, node: u16) -> Result<Self, IssueError> {
         let ids = Self::unleased(clock);
-        ids.take(node, None)?;
+        ids.fix(node)?;
         Ok(ids)
+    }
+
+    /// Takes a number that is configured.
+    ///
+    /// # Errors
+    /// [`IssueError::NodeOutOfRange`].
+    pub fn fix(&self, node: u16) -> Result<(), IssueError> {
+        self.take(node, None)
     }
 
     fn take(&self, node: u16, until: Option<Micros>) -> Result<(), IssueError> {
@@ -82,7 +90,9 @@ impl NodeIds {
         for step in 0..NODES {
             let node = (first + step) % NODES;
             let asked = self.clock.now();
-            let Some(_) = leases.acquire(&format!("node/{node}"), holder, micros(NODE_LEASE)).await? else { continue };
+            let Some(_) = leases.acquire(&format!("node/{node}"), holder, micros(NODE_LEASE)).await? else {
+                continue;
+            };
             let until = asked.plus(micros(NODE_LEASE) - micros(MARGIN));
             self.take(node, Some(until))
                 .map_err(|error| StoreError::new(StoreErrorKind::Invalid, error.to_string()))?;

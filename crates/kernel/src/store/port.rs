@@ -161,6 +161,12 @@ pub trait EventLog: Send + Sync {
         filter: &'a EventFilter,
     ) -> BoxFuture<'a, Result<Vec<Envelope>, StoreError>>;
 
+    /// The position of an event; `None` when there is no such event, or it has none yet.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn position_of(&self, scope: Scope, event: EventId) -> BoxFuture<'_, Result<Option<i64>, StoreError>>;
+
     /// The last position of the whole log, or 0.
     ///
     /// # Errors

@@ -53,7 +53,11 @@ async fn all(subject: &Subject, cx: &Context) -> Vec<Specimen> {
 }
 
 #[track_caller]
-fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>, kind: StoreErrorKind, constraint: Option<&str>) {
+fn refused<T: std::fmt::Debug>(
+    result: Result<T, StoreError>,
+    kind: StoreErrorKind,
+    constraint: Option<&str>,
+) {
     let error = result.expect_err("it is refused");
     assert_eq!((error.kind, error.constraint.as_deref()), (kind, constraint), "{error}");
 }

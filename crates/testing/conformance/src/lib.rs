@@ -6,7 +6,10 @@
 //! stoa_conformance::store_suite!(fresh);
 //! ```
 #![expect(
-    clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     reason = "a case that fails is to panic"
 )]
 

@@ -45,8 +45,12 @@ pub struct Noted {
 }
 
 impl Event for Noted {
-    const TYPE: EventType =
-        EventType { name: "specimen.noted", version: 1, about: "A specimen was noted.", schema: || serde_json::json!({}) };
+    const TYPE: EventType = EventType {
+        name: "specimen.noted",
+        version: 1,
+        about: "A specimen was noted.",
+        schema: || serde_json::json!({}),
+    };
     fn aggregate(&self) -> Aggregate {
         Aggregate { kind: "specimen".to_owned(), id: self.stream.clone(), version: None }
     }

@@ -4,7 +4,10 @@
 //! starts its own. PostgreSQL and PgBouncer refuse to run as root: then they run as another user of the machine.
 #![deny(missing_docs)]
 #![expect(
-    clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     reason = "a harness that cannot start what a test needs is to fail the test"
 )]
 

@@ -59,7 +59,16 @@ impl Redis {
     pub fn at(port: u16) -> Self {
         let folder = folder();
         let mut command = Command::new(program("redis-server"));
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
         command.arg("--dir").arg(folder.path());
         Self { port, server: Server::start(command, folder, "eady to accept connections", "TERM") }
     }

@@ -56,7 +56,8 @@ impl Postgres {
             .expect("initdb runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let port = free_port();
-        let server = Server::start(command(&place, port, durable), folder, "ready to accept connections", "INT");
+        let server =
+            Server::start(command(&place, port, durable), folder, "ready to accept connections", "INT");
         let postgres = Self { port, server: Some(Mutex::new(Running { server: Some(server), durable })) };
         postgres.sql("postgres", "CREATE ROLE stoa_owner LOGIN CREATEDB; CREATE ROLE stoa LOGIN; ALTER ROLE stoa_owner SET client_min_messages = warning");
         postgres
@@ -67,7 +68,10 @@ impl Postgres {
     pub fn shared() -> Arc<Self> {
         static OWN: OnceLock<Arc<Postgres>> = OnceLock::new();
         let own = OWN.get_or_init(|| {
-            #[expect(clippy::disallowed_methods, reason = "a run of tests says in the environment which server it shares")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a run of tests says in the environment which server it shares"
+            )]
             let port = std::env::var(SHARED).ok().and_then(|port| port.parse().ok());
             Arc::new(port.map_or_else(|| Self::start(false), |port| Self { port, server: None }))
         });
@@ -94,7 +98,24 @@ impl Postgres {
     pub fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
         let port = self.port.to_string();
         let output = Command::new(program("psql"))
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-d", database, "-c", sql])
+            .args([
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port,
+                "-U",
+                "postgres",
+                "-d",
+                database,
+                "-c",
+                sql,
+            ])
             .output()
             .expect("psql runs");
         if output.status.success() {
@@ -164,8 +185,12 @@ impl Postgres {
         let folder = std::mem::replace(&mut old.folder, folder());
         let place = folder.path().to_str().expect("a readable path").to_owned();
         let _ = std::fs::remove_file(folder.path().join("postmaster.pid"));
-        running.server =
-            Some(Server::start(command(&place, self.port, durable), folder, "ready to accept connections", "INT"));
+        running.server = Some(Server::start(
+            command(&place, self.port, durable),
+            folder,
+            "ready to accept connections",
+            "INT",
+        ));
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Running> {
@@ -212,6 +237,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let _ = self.server.try_sql("postgres", &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        let _ =
+            self.server.try_sql("postgres", &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
     }
 }

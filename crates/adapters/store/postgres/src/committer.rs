@@ -55,11 +55,16 @@ impl Committers {
         Self((0..count.max(1)).map(start).collect())
     }
 
-    pub(crate) async fn commit(&self, prepared: Prepared, deadline: Option<Micros>) -> Result<Receipt, StoreError> {
+    pub(crate) async fn commit(
+        &self,
+        prepared: Prepared,
+        deadline: Option<Micros>,
+    ) -> Result<Receipt, StoreError> {
         let (answer, answered) = oneshot::channel();
         let share = SplitMix64::mix(prepared.scope.number().cast_unsigned());
         let count = u64::try_from(self.0.len()).unwrap_or(1).max(1);
-        let queue = usize::try_from(share % count).ok().and_then(|share| self.0.get(share)).ok_or_else(closed)?;
+        let queue =
+            usize::try_from(share % count).ok().and_then(|share| self.0.get(share)).ok_or_else(closed)?;
         queue.try_send(Request { prepared, deadline, answer }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 StoreError::new(StoreErrorKind::Unavailable, "too many changes are waiting")
@@ -141,7 +146,10 @@ async fn alone(
 /// Applies commits in one transaction, all of them or none, in one round trip.
 async fn together(shared: &Shared, units: &[(Prepared, Option<Micros>)]) -> Result<Vec<Receipt>, Failed> {
     let connection = shared.pool.get().await.map_err(|error| {
-        Failed::Final(StoreError::new(StoreErrorKind::Unavailable, format!("no connection to the database: {error}")))
+        Failed::Final(StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!("no connection to the database: {error}"),
+        ))
     })?;
     let values: Vec<UnitValues> = units.iter().map(|(unit, _)| UnitValues::of(unit)).collect();
     let mut pipeline = Pipeline::new(&connection, shared.prepared);
@@ -163,13 +171,18 @@ async fn together(shared: &Shared, units: &[(Prepared, Option<Micros>)]) -> Resu
         return Err(Failed::Final(failure::of(&error)));
     }
     let told = units.iter().any(|(unit, _)| !unit.events.is_empty());
-    let announce = if told && shared.notifications { format!("NOTIFY {CHANNEL}; COMMIT") } else { "COMMIT".to_owned() };
+    let announce =
+        if told && shared.notifications { format!("NOTIFY {CHANNEL}; COMMIT") } else { "COMMIT".to_owned() };
     pipeline.plain(announce);
     let (answers, failed) = pipeline.run().await;
     if let Some(error) = failed {
         let _ = connection.batch_execute("ROLLBACK").await;
         let mapped = failure::of(&error);
-        return Err(if failure::is_transient(&error) { Failed::Transient(mapped) } else { Failed::Final(mapped) });
+        return Err(if failure::is_transient(&error) {
+            Failed::Transient(mapped)
+        } else {
+            Failed::Final(mapped)
+        });
     }
     if told {
         (shared.committed)();
@@ -178,7 +191,9 @@ async fn together(shared: &Shared, units: &[(Prepared, Option<Micros>)]) -> Resu
         // The answers of a commit end with those of its events.
         let start = end.saturating_sub(unit.events.len());
         let offsets = answers.get(start..end).unwrap_or(&[]).iter();
-        let offset = |rows: &Vec<tokio_postgres::Row>| rows.first().and_then(|row| row.try_get::<_, i64>(0).ok()).unwrap_or(0);
+        let offset = |rows: &Vec<tokio_postgres::Row>| {
+            rows.first().and_then(|row| row.try_get::<_, i64>(0).ok()).unwrap_or(0)
+        };
         Receipt { events: unit.events.iter().map(|event| event.id).zip(offsets.map(offset)).collect() }
     });
     Ok(receipts.collect())
@@ -206,7 +221,14 @@ impl UnitValues {
     fn of(unit: &Prepared) -> Self {
         let count = |count: &stoa_store::prepare::Count| {
             let bounds = [count.least, count.most].map(Value::Integer);
-            count.bound.values.iter().cloned().chain(bounds).chain([Value::Text(count.name.to_owned())]).collect()
+            count
+                .bound
+                .values
+                .iter()
+                .cloned()
+                .chain(bounds)
+                .chain([Value::Text(count.name.to_owned())])
+                .collect()
         };
         Self {
             counts: unit.counts.iter().map(count).collect(),
@@ -239,12 +261,25 @@ const ENTER: &str = "WITH head AS (INSERT INTO audit_heads AS h (organization_id
      INSERT INTO audit_entries (organization_id, sequence, id, time, actor, action, target_kind, target, request, diff, hash) \
      SELECT $1, sequence, $4, $5, $6, $7, $8, $9, $10, $11, hash FROM head";
 const ENTER_KINDS: [Kind; 11] = [
-    Kind::Integer, Kind::Bytes, Kind::Bytes, Kind::Integer, Kind::Integer, Kind::Text, Kind::Text, Kind::Text, Kind::Text,
-    Kind::Text, Kind::Json,
+    Kind::Integer,
+    Kind::Bytes,
+    Kind::Bytes,
+    Kind::Integer,
+    Kind::Integer,
+    Kind::Text,
+    Kind::Text,
+    Kind::Text,
+    Kind::Text,
+    Kind::Text,
+    Kind::Json,
 ];
 
 fn event_values(event: &PreparedEvent) -> Vec<Value> {
-    let place = [Value::Integer(event.id.to_i64()), Value::Integer(event.organization), Value::Text(event.stream.clone())];
+    let place = [
+        Value::Integer(event.id.to_i64()),
+        Value::Integer(event.organization),
+        Value::Text(event.stream.clone()),
+    ];
     place.into_iter().chain(event.rest.iter().cloned()).collect()
 }
 
@@ -254,8 +289,19 @@ const APPEND: &str = "WITH head AS (INSERT INTO streams AS s (organization_id, s
      aggregate_version, client_mutation_id, traceparent, payload) \
      SELECT $1, $2, $3, epoch, head, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM head RETURNING stream_offset";
 const APPEND_KINDS: [Kind; 13] = [
-    Kind::Integer, Kind::Integer, Kind::Text, Kind::Integer, Kind::Text, Kind::Integer, Kind::Json, Kind::Text, Kind::Text,
-    Kind::Integer, Kind::Text, Kind::Text, Kind::Json,
+    Kind::Integer,
+    Kind::Integer,
+    Kind::Text,
+    Kind::Integer,
+    Kind::Text,
+    Kind::Integer,
+    Kind::Json,
+    Kind::Text,
+    Kind::Text,
+    Kind::Integer,
+    Kind::Text,
+    Kind::Text,
+    Kind::Json,
 ];
 
 /// Sends the statements of a commit; how many answers they have.
@@ -321,6 +367,7 @@ fn count<'p>(pipeline: &mut Pipeline<'p>, count: &'p stoa_store::prepare::Count,
     let first = count.bound.values.len() + 1;
     let (second, third) = (first + 1, first + 2);
     let sql = format!("SELECT stoa_expect(({}), ${first}, ${second}, ${third})", count.bound.text.sql);
-    let kinds = count.bound.text.kinds.iter().copied().chain([Kind::Integer, Kind::Integer, Kind::Text]).collect();
+    let kinds =
+        count.bound.text.kinds.iter().copied().chain([Kind::Integer, Kind::Integer, Kind::Text]).collect();
     pipeline.send_owned(sql, values, kinds);
 }

@@ -1,10 +1,12 @@
 //! The event log: read by position, which the sequencer gives to what has been committed.
 
 use stoa_kernel::context::Scope;
+use stoa_kernel::id::EventId;
 use stoa_kernel::store::audit::{Chained, Hash};
 use stoa_kernel::store::{AuditTrail, BoxFuture, Envelope, EventFilter, EventLog, Kind, StoreError, Value};
-use stoa_store::events::{after, envelope};
+use stoa_store::events::{after, envelope, one};
 
+use crate::committer::CHANNEL;
 use crate::failure;
 use crate::pipeline::{Pipeline, Sent};
 use crate::store::PostgresStore;
@@ -27,15 +29,24 @@ const NUMBER: &str = "WITH first AS (SELECT id, organization_id, stream, epoch, 
 
 impl PostgresStore {
     async fn number(&self, limit: u32) -> Result<u32, StoreError> {
-        let unavailable =
-            |error: deadpool_postgres::PoolError| StoreError::new(stoa_kernel::store::StoreErrorKind::Unavailable, error.to_string());
+        let unavailable = |error: deadpool_postgres::PoolError| {
+            StoreError::new(stoa_kernel::store::StoreErrorKind::Unavailable, error.to_string())
+        };
+        let waiting = "SELECT count(*) FROM (SELECT FROM events WHERE position IS NULL LIMIT 1) AS one";
+        let rows = self.within(Scope::System, None, Sent { sql: waiting, values: &[], kinds: &[] }).await?;
+        if rows.first().and_then(|row| row.try_get::<_, i64>(0).ok()).unwrap_or(0) == 0 {
+            return Ok(0);
+        }
         let connection = self.pool().get().await.map_err(unavailable)?;
         let values = [Value::Integer(i64::from(limit))];
         let mut pipeline = Pipeline::new(&connection, self.shared.prepared);
         pipeline.plain(format!("BEGIN; SET LOCAL stoa.system = 'on'; SELECT pg_advisory_xact_lock({LOCK})"));
         let numbered = Sent { sql: NUMBER, values: &values, kinds: &[Kind::Integer] };
         pipeline.send(numbered).await.map_err(|error| failure::of(&error))?;
-        pipeline.plain("COMMIT".to_owned());
+        // Whoever follows the log elsewhere learns that there is more; an empty round tells nobody.
+        let announce =
+            if self.shared.notifications { format!("NOTIFY {CHANNEL}; COMMIT") } else { "COMMIT".to_owned() };
+        pipeline.plain(announce);
         let (answers, failed) = pipeline.run().await;
         if let Some(error) = failed {
             let _ = connection.batch_execute("ROLLBACK").await;
@@ -56,6 +67,13 @@ impl EventLog for PostgresStore {
         Box::pin(async move {
             let select = after(position, limit, filter);
             self.sealed_rows(scope, None, &select).await?.into_iter().map(envelope).collect()
+        })
+    }
+
+    fn position_of(&self, scope: Scope, event: EventId) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
+        Box::pin(async move {
+            let row = self.sealed_rows(scope, None, &one(event)).await?.into_iter().next();
+            Ok(row.map(envelope).transpose()?.map(|event| event.position).filter(|&position| position > 0))
         })
     }
 

@@ -9,7 +9,8 @@ pub(crate) const UNEXPECTED_ROWS: &str = "ST001";
 /// Whether a transaction may be tried again as it is.
 pub(crate) fn is_transient(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| {
-        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE].contains(code)
+        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE]
+            .contains(code)
     })
 }
 
@@ -17,7 +18,10 @@ pub(crate) fn is_transient(error: &tokio_postgres::Error) -> bool {
 pub(crate) fn of(error: &tokio_postgres::Error) -> StoreError {
     let new = |kind, message: String| StoreError::new(kind, message);
     let Some(db) = error.as_db_error() else {
-        return new(StoreErrorKind::Unavailable, format!("the connection to the database failed: {}", chain(error)));
+        return new(
+            StoreErrorKind::Unavailable,
+            format!("the connection to the database failed: {}", chain(error)),
+        );
     };
     let constraint = db.constraint().unwrap_or("").to_owned();
     let code = db.code();
@@ -47,7 +51,9 @@ pub(crate) fn of(error: &tokio_postgres::Error) -> StoreError {
         _ if is_transient(error) || is_operational(code) => {
             new(StoreErrorKind::Unavailable, format!("the database refused for the moment: {}", db.message()))
         }
-        _ => new(StoreErrorKind::Invalid, format!("the database refused: {} ({})", db.message(), code.code())),
+        _ => {
+            new(StoreErrorKind::Invalid, format!("the database refused: {} ({})", db.message(), code.code()))
+        }
     }
 }
 

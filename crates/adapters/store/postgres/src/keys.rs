@@ -43,7 +43,11 @@ impl PostgresStore {
         let select = OrganizationKey::select().eq(OrganizationKey::ORGANIZATION_ID, &organization).build();
         for row in self.sealed_rows(Scope::System, None, &select).await? {
             let key = OrganizationKey::from_values(row)?;
-            self.vault.learn(organization, key.version, &Wrapped { master: key.master, bytes: key.wrapped })?;
+            self.vault.learn(
+                organization,
+                key.version,
+                &Wrapped { master: key.master, bytes: key.wrapped },
+            )?;
         }
         Ok(())
     }
@@ -58,7 +62,9 @@ impl PostgresStore {
         let mut done = 0;
         for key in self.all_keys().await? {
             let stored = Wrapped { master: key.master, bytes: key.wrapped };
-            let Some(wrapped) = self.vault.rewrap(key.organization_id, key.version, &stored)? else { continue };
+            let Some(wrapped) = self.vault.rewrap(key.organization_id, key.version, &stored)? else {
+                continue;
+            };
             let values = [
                 Value::Text(wrapped.master),
                 Value::Bytes(wrapped.bytes),
@@ -101,13 +107,16 @@ impl PostgresStore {
             // Only if it is still the value that was read; whoever changed it has sealed it by the newest key.
             let same: Vec<usize> = identity(meta).chain(columns.iter().copied()).collect();
             let column = |index: usize| meta.columns.get(index).map_or("", |column| column.name);
-            let set: Vec<String> =
-                (1..).zip(&columns).map(|(place, &index)| format!("\"{}\" = ${place}", column(index))).collect();
+            let set: Vec<String> = (1..)
+                .zip(&columns)
+                .map(|(place, &index)| format!("\"{}\" = ${place}", column(index)))
+                .collect();
             let conditions: Vec<String> = (columns.len() + 1..)
                 .zip(&same)
                 .map(|(place, &index)| format!("\"{}\" IS NOT DISTINCT FROM ${place}", column(index)))
                 .collect();
-            let sql = format!("UPDATE {} SET {} WHERE {}", meta.table, set.join(", "), conditions.join(" AND "));
+            let sql =
+                format!("UPDATE {} SET {} WHERE {}", meta.table, set.join(", "), conditions.join(" AND "));
             let pick = |row: &[Value], indexes: &[usize]| -> Vec<Value> {
                 indexes.iter().map(|&index| row.get(index).cloned().unwrap_or(Value::Null)).collect()
             };

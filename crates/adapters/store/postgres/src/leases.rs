@@ -25,7 +25,8 @@ impl Leases for PostgresStore {
         ttl_us: i64,
     ) -> BoxFuture<'a, Result<Option<Lease>, StoreError>> {
         Box::pin(async move {
-            let values = [Value::Text(name.to_owned()), Value::Text(holder.to_owned()), Value::Integer(ttl_us)];
+            let values =
+                [Value::Text(name.to_owned()), Value::Text(holder.to_owned()), Value::Integer(ttl_us)];
             let sent = Sent { sql: TAKE, values: &values, kinds: &[Kind::Text, Kind::Text, Kind::Integer] };
             let rows = self.within(Scope::System, None, sent).await?;
             let Some(row) = rows.first() else { return Ok(None) };
@@ -39,7 +40,8 @@ impl Leases for PostgresStore {
             let values = [Value::Text(name.to_owned()), Value::Text(holder.to_owned())];
             // The row stays, so that the next holder's token is higher.
             let sql = "UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2";
-            self.within(Scope::System, None, Sent { sql, values: &values, kinds: &[Kind::Text, Kind::Text] }).await?;
+            self.within(Scope::System, None, Sent { sql, values: &values, kinds: &[Kind::Text, Kind::Text] })
+                .await?;
             Ok(())
         })
     }

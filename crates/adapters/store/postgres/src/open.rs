@@ -88,10 +88,14 @@ impl Coded for OpenError {
     fn way_out(&self) -> Option<String> {
         Some(match self {
             Self::Address(_) => "write postgres://user:password@host:5432/database".to_owned(),
-            Self::Unreachable(_) => "check that the server runs, and the address, role and password in DATABASE_URL".to_owned(),
-            Self::RoleTooStrong { .. } => "make a plain role (CREATE ROLE stoa LOGIN PASSWORD '…'), put it into DATABASE_URL, and the \
+            Self::Unreachable(_) => {
+                "check that the server runs, and the address, role and password in DATABASE_URL".to_owned()
+            }
+            Self::RoleTooStrong { .. } => {
+                "make a plain role (CREATE ROLE stoa LOGIN PASSWORD '…'), put it into DATABASE_URL, and the \
                                            owner into DATABASE_OWNER_URL"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Behind(_) => "run `stoa migrate` with the owner in DATABASE_OWNER_URL".to_owned(),
             Self::Schema(PlanError::Newer { .. }) => "use the newer version of stoa that made it".to_owned(),
             Self::Schema(_) => "use the released version of stoa; its migrations never change".to_owned(),
@@ -107,9 +111,11 @@ impl From<tokio_postgres::Error> for OpenError {
 
 /// The pool of an address.
 pub(crate) fn pool(options: &Options) -> Result<Pool, OpenError> {
-    let mut config: Config = options.url.parse().map_err(|error: tokio_postgres::Error| OpenError::Address(error.to_string()))?;
+    let mut config: Config =
+        options.url.parse().map_err(|error: tokio_postgres::Error| OpenError::Address(error.to_string()))?;
     config.connect_timeout(options.connect_timeout).application_name("stoa");
-    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let manager =
+        Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Pool::builder(manager)
         .max_size(options.connections.max(2))
         .runtime(Runtime::Tokio1)
@@ -132,7 +138,9 @@ pub(crate) async fn check(connection: &Object, options: &Options) -> Result<(), 
         .await?;
     let role = role.first().ok_or_else(|| OpenError::Address("the role has no name".to_owned()))?;
     let name: String = role.try_get(0)?;
-    for (column, why) in [(1, "a superuser"), (2, "allowed to bypass row-level security"), (3, "the owner of the tables")] {
+    for (column, why) in
+        [(1, "a superuser"), (2, "allowed to bypass row-level security"), (3, "the owner of the tables")]
+    {
         if role.try_get::<_, bool>(column)? {
             return Err(OpenError::RoleTooStrong { role: name, why });
         }
@@ -148,7 +156,9 @@ pub(crate) async fn applied(client: &tokio_postgres::Client) -> Result<Vec<Appli
     if !there.first().is_some_and(|row| row.try_get(0).unwrap_or(false)) {
         return Ok(Vec::new());
     }
-    let rows = client.query_typed("SELECT number, name, checksum FROM schema_migrations ORDER BY number", &[]).await?;
+    let rows = client
+        .query_typed("SELECT number, name, checksum FROM schema_migrations ORDER BY number", &[])
+        .await?;
     rows.iter()
         .map(|row| Ok(Applied { number: row.try_get(0)?, name: row.try_get(1)?, checksum: row.try_get(2)? }))
         .collect()

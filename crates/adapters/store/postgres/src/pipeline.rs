@@ -55,7 +55,8 @@ impl<'p> Pipeline<'p> {
             let statement = connection.prepare_cached(sent.sql).await?;
             self.answers.push(Box::pin(async move {
                 let values: Vec<Bind<'_>> = sent.values.iter().map(Bind).collect();
-                let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+                let values: Vec<&(dyn ToSql + Sync)> =
+                    values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
                 connection.query(&statement, &values).await
             }));
         } else {

@@ -7,7 +7,8 @@ use stoa_kernel::clock::Clock;
 use stoa_kernel::context::{Context, Scope};
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::{
-    BoxFuture, Commit, Consistency, Receipt, Record as _, Replayed, Select, Store, StoreError, StoreErrorKind, Value,
+    BoxFuture, Commit, Consistency, Receipt, Record as _, Replayed, Select, Store, StoreError,
+    StoreErrorKind, Value,
 };
 use stoa_store::Registry;
 use stoa_store::bookkeeping::IdempotencyKey;
@@ -61,7 +62,8 @@ impl PostgresStore {
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         let pool = open::pool(&options)?;
         {
-            let connection = pool.get().await.map_err(|error| OpenError::Unreachable(no_connection(&error)))?;
+            let connection =
+                pool.get().await.map_err(|error| OpenError::Unreachable(no_connection(&error)))?;
             open::check(&connection, &options).await?;
         }
         let listening = options
@@ -151,7 +153,11 @@ impl PostgresStore {
         rows.iter().map(values_of).collect()
     }
 
-    pub(crate) async fn opened_rows(&self, cx: &Context, select: &Select) -> Result<Vec<Vec<Value>>, StoreError> {
+    pub(crate) async fn opened_rows(
+        &self,
+        cx: &Context,
+        select: &Select,
+    ) -> Result<Vec<Vec<Value>>, StoreError> {
         let mut rows = self.sealed_rows(cx.scope, cx.deadline, select).await?;
         if select.meta.has_sealed() {
             for row in &mut rows {
@@ -167,7 +173,9 @@ impl PostgresStore {
 
 /// The values of a row.
 pub(crate) fn values_of(row: &Row) -> Result<Vec<Value>, StoreError> {
-    (0..row.len()).map(|index| row.try_get::<_, Read>(index).map(|read| read.0).map_err(|error| failure::of(&error))).collect()
+    (0..row.len())
+        .map(|index| row.try_get::<_, Read>(index).map(|read| read.0).map_err(|error| failure::of(&error)))
+        .collect()
 }
 
 impl Store for PostgresStore {

@@ -55,6 +55,17 @@ pub fn copy(folder: &Path, to: &Path) -> Result<Snapshot, OpenError> {
     inspect(to)
 }
 
+/// Gives every stream a new epoch, so that who followed one knows that what it has seen may not be there any more.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn renew_epochs(path: &Path) -> Result<(), OpenError> {
+    let connection = Connection::open(path).map_err(damaged(path))?;
+    connection
+        .execute_batch("PRAGMA synchronous = FULL; UPDATE streams SET epoch = epoch + 1")
+        .map_err(damaged(path))
+}
+
 /// Looks at a database that nobody writes: its pages, its event log, and every audit trail.
 ///
 /// # Errors
@@ -63,13 +74,16 @@ pub fn inspect(path: &Path) -> Result<Snapshot, OpenError> {
     let fail = damaged(path);
     let broken = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
     let connection = reading(path)?;
-    let whole: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).map_err(&fail)?;
+    let whole: String =
+        connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).map_err(&fail)?;
     if whole != "ok" {
         return Err(broken(whole));
     }
     let migration = applied(&connection).map_err(&fail)?.last().map_or(0, |last: &Applied| last.number);
     let (events, position): (i64, i64) = connection
-        .query_row("SELECT count(*), coalesce(max(position), 0) FROM events", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row("SELECT count(*), coalesce(max(position), 0) FROM events", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .map_err(&fail)?;
     let sparse: Option<String> = connection
         .query_row(
@@ -89,13 +103,15 @@ pub fn inspect(path: &Path) -> Result<Snapshot, OpenError> {
 }
 
 fn verify_trails(connection: &Connection) -> rusqlite::Result<Result<(i64, i64), String>> {
-    let mut heads = connection.prepare("SELECT organization_id, sequence, hash FROM audit_heads ORDER BY organization_id")?;
+    let mut heads = connection
+        .prepare("SELECT organization_id, sequence, hash FROM audit_heads ORDER BY organization_id")?;
     let mut entries = connection.prepare(
         "SELECT sequence, id, time, actor, action, target_kind, target, request, diff, hash \
          FROM audit_entries WHERE organization_id = ?1 ORDER BY sequence",
     )?;
-    let heads: Vec<(i64, i64, [u8; 32])> =
-        heads.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<rusqlite::Result<_>>()?;
+    let heads: Vec<(i64, i64, [u8; 32])> = heads
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
     let (mut count, mut trails) = (0, 0);
     for (organization, sequence, hash) in heads {
         let mut verifier = Verifier::default();
@@ -103,7 +119,9 @@ fn verify_trails(connection: &Connection) -> rusqlite::Result<Result<(i64, i64),
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(1)?;
             let Some(id) = AuditId::from_raw(id.cast_unsigned()) else {
-                return Ok(Err(format!("the audit entry {id} of organization {organization} has no valid id")));
+                return Ok(Err(format!(
+                    "the audit entry {id} of organization {organization} has no valid id"
+                )));
             };
             let entry = Entry {
                 id,

@@ -1,9 +1,10 @@
 //! The event log: read by position. The writer gives positions as it commits, so there is nothing to sequence.
 
 use stoa_kernel::context::Scope;
+use stoa_kernel::id::EventId;
 use stoa_kernel::store::audit::{Chained, Hash};
 use stoa_kernel::store::{AuditTrail, BoxFuture, Envelope, EventFilter, EventLog, Kind, StoreError, Value};
-use stoa_store::events::{after, envelope};
+use stoa_store::events::{after, envelope, one};
 
 use crate::store::SqliteStore;
 
@@ -15,8 +16,15 @@ impl EventLog for SqliteStore {
         limit: u32,
         filter: &'a EventFilter,
     ) -> BoxFuture<'a, Result<Vec<Envelope>, StoreError>> {
+        let read =
+            || self.opened_rows(scope, &after(position, limit, filter))?.into_iter().map(envelope).collect();
+        Box::pin(std::future::ready(read()))
+    }
+
+    fn position_of(&self, scope: Scope, event: EventId) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
         let read = || {
-            self.opened_rows(scope, &after(position, limit, filter))?.into_iter().map(envelope).collect()
+            let row = self.opened_rows(scope, &one(event))?.into_iter().next();
+            Ok(row.map(envelope).transpose()?.map(|event| event.position).filter(|&position| position > 0))
         };
         Box::pin(std::future::ready(read()))
     }
@@ -48,13 +56,16 @@ impl AuditTrail for SqliteStore {
         limit: u32,
     ) -> BoxFuture<'_, Result<Vec<Chained>, StoreError>> {
         let select = stoa_store::audit::entries_after(organization, sequence, limit);
-        let read = || self.sealed_rows(Scope::System, &select)?.into_iter().map(stoa_store::audit::chained).collect();
+        let read = || {
+            self.sealed_rows(Scope::System, &select)?.into_iter().map(stoa_store::audit::chained).collect()
+        };
         Box::pin(std::future::ready(read()))
     }
 
     fn trails(&self) -> BoxFuture<'_, Result<Vec<(i64, i64, Hash)>, StoreError>> {
         let select = stoa_store::audit::heads();
-        let read = || self.sealed_rows(Scope::System, &select)?.into_iter().map(stoa_store::audit::head).collect();
+        let read =
+            || self.sealed_rows(Scope::System, &select)?.into_iter().map(stoa_store::audit::head).collect();
         Box::pin(std::future::ready(read()))
     }
 }

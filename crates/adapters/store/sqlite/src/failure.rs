@@ -9,7 +9,10 @@ use stoa_kernel::store::Record as _;
 /// What a statement about `meta` ran into.
 pub(crate) fn of(error: &rusqlite::Error, meta: Option<&RecordMeta>) -> StoreError {
     let rusqlite::Error::SqliteFailure(code, message) = error else {
-        return StoreError::new(StoreErrorKind::Corrupt, format!("the database answered what was not expected: {error}"));
+        return StoreError::new(
+            StoreErrorKind::Corrupt,
+            format!("the database answered what was not expected: {error}"),
+        );
     };
     let message = message.as_deref().unwrap_or("");
     match code.code {
@@ -21,7 +24,9 @@ pub(crate) fn of(error: &rusqlite::Error, meta: Option<&RecordMeta>) -> StoreErr
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
             StoreError::new(StoreErrorKind::Corrupt, format!("the database file is damaged: {message}"))
         }
-        ErrorCode::OperationInterrupted => StoreError::new(StoreErrorKind::Deadline, "the query took too long"),
+        ErrorCode::OperationInterrupted => {
+            StoreError::new(StoreErrorKind::Deadline, "the query took too long")
+        }
         ErrorCode::AuthorizationForStatementDenied => {
             StoreError::new(StoreErrorKind::Invalid, format!("a statement outside the scope: {message}"))
         }
@@ -30,8 +35,14 @@ pub(crate) fn of(error: &rusqlite::Error, meta: Option<&RecordMeta>) -> StoreErr
 }
 
 fn constraint(extended: i32, message: &str, meta: Option<&RecordMeta>) -> StoreError {
-    if !matches!(extended, ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID) {
-        return StoreError::new(StoreErrorKind::Invalid, format!("a value that the schema refuses: {message}"));
+    if !matches!(
+        extended,
+        ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID
+    ) {
+        return StoreError::new(
+            StoreErrorKind::Invalid,
+            format!("a value that the schema refuses: {message}"),
+        );
     }
     // "UNIQUE constraint failed: table.column, table.column"
     let columns: Vec<&str> = message
@@ -45,17 +56,23 @@ fn constraint(extended: i32, message: &str, meta: Option<&RecordMeta>) -> StoreE
         return StoreError::new(StoreErrorKind::Duplicate, "a key is taken");
     };
     if meta.table == IdempotencyKey::META.table {
-        return StoreError::new(StoreErrorKind::Replayed, "the idempotency key has been used").by("idempotency_keys_pkey");
+        return StoreError::new(StoreErrorKind::Replayed, "the idempotency key has been used")
+            .by("idempotency_keys_pkey");
     }
     let named = |indexes: &[usize]| {
         indexes.len() == columns.len()
-            && indexes.iter().all(|&index| meta.columns.get(index).is_some_and(|column| columns.contains(&column.name)))
+            && indexes
+                .iter()
+                .all(|&index| meta.columns.get(index).is_some_and(|column| columns.contains(&column.name)))
     };
     let name = meta
         .unique
         .iter()
         .find(|unique| named(unique.columns))
         .map_or_else(|| format!("{}_pkey", meta.table), |unique| unique.name.to_owned());
-    StoreError::new(StoreErrorKind::Duplicate, format!("a {} with this {} exists already", meta.entity, columns.join(" and ")))
-        .by(name)
+    StoreError::new(
+        StoreErrorKind::Duplicate,
+        format!("a {} with this {} exists already", meta.entity, columns.join(" and ")),
+    )
+    .by(name)
 }

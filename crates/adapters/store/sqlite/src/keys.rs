@@ -44,7 +44,11 @@ impl SqliteStore {
         let select = OrganizationKey::select().eq(OrganizationKey::ORGANIZATION_ID, &organization).build();
         for row in self.sealed_rows(Scope::System, &select)? {
             let key = OrganizationKey::from_values(row)?;
-            self.vault.learn(organization, key.version, &Wrapped { master: key.master, bytes: key.wrapped })?;
+            self.vault.learn(
+                organization,
+                key.version,
+                &Wrapped { master: key.master, bytes: key.wrapped },
+            )?;
         }
         Ok(())
     }
@@ -55,7 +59,9 @@ impl SqliteStore {
         for row in self.sealed_rows(Scope::System, &OrganizationKey::select().build())? {
             let key = OrganizationKey::from_values(row)?;
             let stored = Wrapped { master: key.master, bytes: key.wrapped };
-            let Some(wrapped) = self.vault.rewrap(key.organization_id, key.version, &stored)? else { continue };
+            let Some(wrapped) = self.vault.rewrap(key.organization_id, key.version, &stored)? else {
+                continue;
+            };
             self.writer
                 .task(move |connection| {
                     connection
@@ -63,7 +69,13 @@ impl SqliteStore {
                             "UPDATE main.organization_keys SET master = ?1, wrapped = ?2 \
                              WHERE organization_id = ?3 AND version = ?4 AND master = ?5",
                         )?
-                        .execute((wrapped.master, wrapped.bytes, key.organization_id, key.version, stored.master))
+                        .execute((
+                            wrapped.master,
+                            wrapped.bytes,
+                            key.organization_id,
+                            key.version,
+                            stored.master,
+                        ))
                 })
                 .await?;
             done += 1;
@@ -95,13 +107,16 @@ impl SqliteStore {
             self.vault.open_row(meta, &mut fresh)?;
             self.vault.seal_row(meta, &mut fresh)?;
             // Only if it is still the value that was read; whoever changed it has sealed it by the newest key.
-            let columns: Vec<usize> =
-                (0..meta.columns.len()).filter(|&index| meta.columns.get(index).is_some_and(|column| column.encrypted)).collect();
+            let columns: Vec<usize> = (0..meta.columns.len())
+                .filter(|&index| meta.columns.get(index).is_some_and(|column| column.encrypted))
+                .collect();
             let name = |index: &usize| meta.columns.get(*index).map_or("", |column| column.name);
             let set: Vec<String> = columns.iter().map(|index| format!("\"{}\" = ?", name(index))).collect();
             let identity: Vec<usize> = identity(meta).chain(columns.iter().copied()).collect();
-            let same: Vec<String> = identity.iter().map(|index| format!("\"{}\" IS ?", name(index))).collect();
-            let sql = format!("UPDATE main.\"{}\" SET {} WHERE {}", meta.table, set.join(", "), same.join(" AND "));
+            let same: Vec<String> =
+                identity.iter().map(|index| format!("\"{}\" IS ?", name(index))).collect();
+            let sql =
+                format!("UPDATE main.\"{}\" SET {} WHERE {}", meta.table, set.join(", "), same.join(" AND "));
             let values: Vec<_> = columns
                 .iter()
                 .filter_map(|&index| fresh.get(index))

@@ -21,6 +21,6 @@ mod security;
 mod store;
 mod writer;
 
-pub use backup::{Snapshot, copy, inspect};
+pub use backup::{Snapshot, copy, inspect, renew_epochs};
 pub use open::{OpenError, Options};
 pub use store::SqliteStore;

@@ -37,7 +37,10 @@ pub struct Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("folder", &self.folder).field("readers", &self.readers).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("folder", &self.folder)
+            .field("readers", &self.readers)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,9 +99,13 @@ impl Coded for OpenError {
     fn way_out(&self) -> Option<String> {
         Some(match self {
             Self::Locked { .. } => "stop the other process, or choose another folder with --data".to_owned(),
-            Self::Unwritable { .. } => "give this user the right to write there, or choose another folder with --data".to_owned(),
+            Self::Unwritable { .. } => {
+                "give this user the right to write there, or choose another folder with --data".to_owned()
+            }
             Self::Damaged { .. } => "restore a backup into a new folder with `stoa restore`".to_owned(),
-            Self::Schema { source: PlanError::Newer { .. }, .. } => "use the newer version of stoa that wrote it".to_owned(),
+            Self::Schema { source: PlanError::Newer { .. }, .. } => {
+                "use the newer version of stoa that wrote it".to_owned()
+            }
             Self::Schema { .. } => "use the released version of stoa; its migrations never change".to_owned(),
             Self::Full { .. } => "free some space and start again".to_owned(),
         })
@@ -115,7 +122,11 @@ pub(crate) fn lock(folder: &Path) -> Result<File, OpenError> {
     let unwritable = |path: &Path| {
         let path = path.to_owned();
         move |source: io::Error| {
-            if source.kind() == io::ErrorKind::StorageFull { OpenError::Full { path } } else { OpenError::Unwritable { path, source } }
+            if source.kind() == io::ErrorKind::StorageFull {
+                OpenError::Full { path }
+            } else {
+                OpenError::Unwritable { path, source }
+            }
         }
     };
     std::fs::create_dir_all(folder).map_err(unwritable(folder))?;
@@ -135,9 +146,11 @@ fn of(path: &Path) -> impl Fn(rusqlite::Error) -> OpenError {
         let path = path.clone();
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => OpenError::Full { path },
-            Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::PermissionDenied) => {
-                OpenError::Unwritable { path, source: io::Error::other(error.to_string()) }
-            }
+            Some(
+                rusqlite::ErrorCode::ReadOnly
+                | rusqlite::ErrorCode::CannotOpen
+                | rusqlite::ErrorCode::PermissionDenied,
+            ) => OpenError::Unwritable { path, source: io::Error::other(error.to_string()) },
             _ => OpenError::Damaged { path, reason: error.to_string() },
         }
     }
@@ -146,12 +159,17 @@ fn of(path: &Path) -> impl Fn(rusqlite::Error) -> OpenError {
 /// A connection that may write, set up for durability.
 pub(crate) fn writing(path: &Path) -> Result<Connection, OpenError> {
     let fail = of(path);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(&fail)?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(&fail)?;
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(&fail)?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(&fail)?;
     if mode != "wal" {
-        return Err(OpenError::Damaged { path: path.to_owned(), reason: format!("the journal is \"{mode}\", not a WAL") });
+        return Err(OpenError::Damaged {
+            path: path.to_owned(),
+            reason: format!("the journal is \"{mode}\", not a WAL"),
+        });
     }
     connection
         .execute_batch(

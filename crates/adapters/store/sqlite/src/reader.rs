@@ -40,15 +40,19 @@ pub(crate) fn value(row: &Row<'_>, index: usize, kind: Kind) -> rusqlite::Result
         (ValueRef::Text(bytes), _) => Value::Text(text(index, bytes)?),
         (ValueRef::Blob(bytes), _) => Value::Bytes(bytes.to_vec()),
         (ValueRef::Real(_), _) => {
-            return Err(rusqlite::Error::InvalidColumnType(index, "a number".to_owned(), rusqlite::types::Type::Real));
+            return Err(rusqlite::Error::InvalidColumnType(
+                index,
+                "a number".to_owned(),
+                rusqlite::types::Type::Real,
+            ));
         }
     })
 }
 
 fn text(index: usize, bytes: &[u8]) -> rusqlite::Result<String> {
-    std::str::from_utf8(bytes)
-        .map(str::to_owned)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error)))
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error))
+    })
 }
 
 /// One connection and the scope that it reads in.
@@ -87,7 +91,13 @@ impl Reader {
             let mut found = Vec::new();
             let mut rows = statement.raw_query();
             while let Some(row) = rows.next()? {
-                found.push(kinds.clone().enumerate().map(|(index, kind)| value(row, index, kind)).collect::<rusqlite::Result<_>>()?);
+                found.push(
+                    kinds
+                        .clone()
+                        .enumerate()
+                        .map(|(index, kind)| value(row, index, kind))
+                        .collect::<rusqlite::Result<_>>()?,
+                );
             }
             Ok(found)
         };
@@ -119,7 +129,9 @@ impl Drop for Scoped<'_> {
 
 impl Readers {
     pub(crate) fn open(path: &Path, registry: &Registry, count: usize) -> Result<Self, OpenError> {
-        let all = (0..count.max(1)).map(|_| Reader::open(path, registry).map(Mutex::new)).collect::<Result<_, _>>()?;
+        let all = (0..count.max(1))
+            .map(|_| Reader::open(path, registry).map(Mutex::new))
+            .collect::<Result<_, _>>()?;
         Ok(Self { all, next: AtomicUsize::new(0) })
     }
 

@@ -45,9 +45,12 @@ pub(crate) fn install_scope(connection: &Connection) -> Result<ScopeCell> {
     let cell = ScopeCell(Arc::new(AtomicI64::new(NOBODY)));
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_INNOCUOUS;
     let shared = Arc::clone(&cell.0);
-    connection.create_scalar_function("stoa_organization", 0, flags, move |_| Ok(shared.load(Ordering::Relaxed)))?;
+    connection
+        .create_scalar_function("stoa_organization", 0, flags, move |_| Ok(shared.load(Ordering::Relaxed)))?;
     let shared = Arc::clone(&cell.0);
-    connection.create_scalar_function("stoa_system", 0, flags, move |_| Ok(shared.load(Ordering::Relaxed) == SYSTEM))?;
+    connection.create_scalar_function("stoa_system", 0, flags, move |_| {
+        Ok(shared.load(Ordering::Relaxed) == SYSTEM)
+    })?;
     Ok(cell)
 }
 

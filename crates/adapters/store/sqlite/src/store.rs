@@ -9,8 +9,8 @@ use stoa_kernel::clock::Clock;
 use stoa_kernel::context::{Context, Scope};
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::{
-    BoxFuture, ColumnMeta, Commit, Consistency, Kind, Receipt, Record as _, Replayed, Select, Store, StoreError,
-    Value,
+    BoxFuture, ColumnMeta, Commit, Consistency, Kind, Receipt, Record as _, Replayed, Select, Store,
+    StoreError, Value,
 };
 use stoa_store::Registry;
 use stoa_store::bookkeeping::IdempotencyKey;
@@ -52,7 +52,8 @@ impl SqliteStore {
         let path = open::database(&options.folder);
         let mut connection = open::writing(&path)?;
         open::migrate(&mut connection, &path, options.migrations, options.clock.as_ref())?;
-        let damaged = |error: rusqlite::Error| OpenError::Damaged { path: path.clone(), reason: error.to_string() };
+        let damaged =
+            |error: rusqlite::Error| OpenError::Damaged { path: path.clone(), reason: error.to_string() };
         let scope = install_scope(&connection).map_err(damaged)?;
         install_views(&connection, &options.registry).map_err(damaged)?;
         install_triggers(&connection, &options.registry).map_err(damaged)?;
@@ -143,8 +144,12 @@ impl Store for SqliteStore {
         let count = || {
             let bound = self.renderer.select(cx.scope, &select, true)?;
             let reader = self.readers.within(cx.scope)?;
-            let rows =
-                reader.rows(&bound.text.sql, &bound.values, std::iter::once(Kind::Integer), Some(select.meta))?;
+            let rows = reader.rows(
+                &bound.text.sql,
+                &bound.values,
+                std::iter::once(Kind::Integer),
+                Some(select.meta),
+            )?;
             Ok(rows.first().and_then(|row| row.first()).and_then(Value::integer).unwrap_or(0))
         };
         Box::pin(std::future::ready(count()))

@@ -78,7 +78,9 @@ impl Writer {
                 }
                 Err(error) => drop(ready.send(Err(failure::of(&error, None)))),
             })
-            .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, format!("no thread to write with: {error}")))?;
+            .map_err(|error| {
+                StoreError::new(StoreErrorKind::Unavailable, format!("no thread to write with: {error}"))
+            })?;
         started.recv().map_err(|_| stopped())??;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -87,13 +89,19 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.try_send(Request { work, deadline, answer }).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::new(StoreErrorKind::Unavailable, "too many changes are waiting"),
+            TrySendError::Full(_) => {
+                StoreError::new(StoreErrorKind::Unavailable, "too many changes are waiting")
+            }
             TrySendError::Disconnected(_) => stopped(),
         })?;
         answered.await.map_err(|_| stopped())?
     }
 
-    pub(crate) async fn commit(&self, prepared: Prepared, deadline: Option<Micros>) -> Result<Receipt, StoreError> {
+    pub(crate) async fn commit(
+        &self,
+        prepared: Prepared,
+        deadline: Option<Micros>,
+    ) -> Result<Receipt, StoreError> {
         match self.ask(Work::Commit(Box::new(prepared)), deadline).await? {
             Done::Commit(receipt) => Ok(receipt),
             Done::Task(_) => Err(stopped()),
@@ -105,7 +113,9 @@ impl Writer {
         task: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let task: Task = Box::new(move |connection| {
-            task(connection).map(|done| Box::new(done) as Box<dyn Any + Send>).map_err(|error| failure::of(&error, None))
+            task(connection)
+                .map(|done| Box::new(done) as Box<dyn Any + Send>)
+                .map_err(|error| failure::of(&error, None))
         });
         match self.ask(Work::Task(task), None).await? {
             Done::Task(done) => done.downcast::<T>().map(|done| *done).map_err(|_| stopped()),
@@ -150,7 +160,8 @@ impl Loop {
             Ok(())
         }))?;
         let position =
-            connection.query_row("SELECT coalesce(max(position), 0) FROM main.events", [], |row| row.get(0))?;
+            connection
+                .query_row("SELECT coalesce(max(position), 0) FROM main.events", [], |row| row.get(0))?;
         Ok(Self { connection, scope, clock, committed, checkpoint, pages, position })
     }
 
@@ -158,7 +169,9 @@ impl Loop {
         while let Ok(first) = requests.recv() {
             let mut batch = Vec::with_capacity(16);
             batch.push(first);
-            while batch.len() < BATCH_MAX && let Ok(next) = requests.try_recv() {
+            while batch.len() < BATCH_MAX
+                && let Ok(next) = requests.try_recv()
+            {
                 batch.push(next);
             }
             let told = self.batch(batch);
@@ -290,7 +303,9 @@ impl Loop {
              (organization_id, sequence, id, time, actor, action, target_kind, target, request, diff, hash) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         let enter = |entries: &[PreparedEntry]| -> rusqlite::Result<()> {
-            let Some(organization) = entries.first().map(|entry| entry.entry.organization) else { return Ok(()) };
+            let Some(organization) = entries.first().map(|entry| entry.entry.organization) else {
+                return Ok(());
+            };
             let head: Option<(i64, Hash)> = self
                 .connection
                 .prepare_cached(HEAD)?

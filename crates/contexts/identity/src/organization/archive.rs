@@ -11,7 +11,11 @@ use super::{Archived, Error, Organization, State};
 /// [`Error::WrongState`] when it is already.
 pub fn archive(organization: &Organization, clock: &dyn Clock) -> Result<Decided<Organization>, Error> {
     if organization.state == State::Archived {
-        return Err(Error::WrongState { is: State::Archived, wanted: "active or suspended", verb: "archived" });
+        return Err(Error::WrongState {
+            is: State::Archived,
+            wanted: "active or suspended",
+            verb: "archived",
+        });
     }
     let archived = Organization { state: State::Archived, ..organization.next(clock.now()) };
     let commit = Commit::new()

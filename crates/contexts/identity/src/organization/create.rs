@@ -54,6 +54,10 @@ impl Error {
     /// What the refusal of a commit of this context means: a taken slug says so.
     #[must_use]
     pub fn of_commit(error: StoreError, organization: &Organization) -> Self {
-        if error.is_by("organizations_slug_key") { Self::SlugTaken(organization.slug.clone()) } else { Self::Store(error) }
+        if error.is_by("organizations_slug_key") {
+            Self::SlugTaken(organization.slug.clone())
+        } else {
+            Self::Store(error)
+        }
     }
 }

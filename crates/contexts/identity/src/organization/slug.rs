@@ -9,7 +9,9 @@ pub struct Slug(String);
 
 /// A text that is no slug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a slug has 2 to 40 of a–z, 0–9 and -, begins with a letter, and has no - at its end or twice in a row")]
+#[error(
+    "a slug has 2 to 40 of a–z, 0–9 and -, begins with a letter, and has no - at its end or twice in a row"
+)]
 pub struct ParseSlugError;
 
 /// The pattern, as the API document states it.

@@ -25,9 +25,17 @@ pub struct Change {
 ///
 /// # Errors
 /// [`Error::Invalid`], [`Error::WrongState`] when it is archived.
-pub fn update(organization: &Organization, change: Change, clock: &dyn Clock) -> Result<Decided<Organization>, Error> {
+pub fn update(
+    organization: &Organization,
+    change: Change,
+    clock: &dyn Clock,
+) -> Result<Decided<Organization>, Error> {
     if organization.state == State::Archived {
-        return Err(Error::WrongState { is: State::Archived, wanted: "active or suspended", verb: "changed" });
+        return Err(Error::WrongState {
+            is: State::Archived,
+            wanted: "active or suspended",
+            verb: "changed",
+        });
     }
     let mut wrong = Vec::new();
     if let Some(name) = &change.name {

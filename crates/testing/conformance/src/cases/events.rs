@@ -12,7 +12,8 @@ pub async fn offsets_are_dense_in_every_stream_under_contention(subject: Subject
         let (store, cx) = (subject.store.clone(), if writer % 2 == 0 { cx.clone() } else { other.clone() });
         async move {
             for round in 0..8 {
-                let commit = Commit::new().event(&noted("hot", round)).event(&noted(&format!("cold{writer}"), round));
+                let commit =
+                    Commit::new().event(&noted("hot", round)).event(&noted(&format!("cold{writer}"), round));
                 let receipt = store.commit(&cx, commit).await.unwrap();
                 assert_eq!(receipt.events.len(), 2);
             }
@@ -54,7 +55,9 @@ pub async fn readers_by_position_see_every_event_once(subject: Subject) {
         let (mut seen, mut position) = (Vec::new(), 0);
         while seen.len() < expected {
             subject.log.sequence(50).await.unwrap();
-            for event in subject.log.events_after(Scope::System, position, 17, &EventFilter::default()).await.unwrap() {
+            for event in
+                subject.log.events_after(Scope::System, position, 17, &EventFilter::default()).await.unwrap()
+            {
                 assert!(event.position > position, "positions increase");
                 position = event.position;
                 seen.push(event.event_id);

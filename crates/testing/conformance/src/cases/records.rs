@@ -8,7 +8,8 @@ use crate::{Specimen, Subject};
 pub async fn records_of_every_kind_read_back(subject: Subject) {
     let cx = subject.organization();
     let mut full = specimen(&subject, &cx, "full");
-    (full.note, full.bytes, full.seen) = (Some("Zürich \u{1F600}".to_owned()), Some(vec![0, 1, 255]), Some(Micros(-5)));
+    (full.note, full.bytes, full.seen) =
+        (Some("Zürich \u{1F600}".to_owned()), Some(vec![0, 1, 255]), Some(Micros(-5)));
     let mut bare = specimen(&subject, &cx, "bare");
     (bare.person, bare.secret, bare.flag) = (None, None, false);
     subject.store.commit(&cx, Commit::new().insert(&full).insert(&bare)).await.unwrap();
@@ -19,8 +20,14 @@ pub async fn records_of_every_kind_read_back(subject: Subject) {
 
 pub async fn extreme_values_read_back(subject: Subject) {
     let cx = subject.organization();
-    let documents =
-        [json!(null), json!([]), json!({}), json!("a\u{7f}\"\\"), json!(9_007_199_254_740_993_i64), json!({"z": 1, "a": 2})];
+    let documents = [
+        json!(null),
+        json!([]),
+        json!({}),
+        json!("a\u{7f}\"\\"),
+        json!(9_007_199_254_740_993_i64),
+        json!({"z": 1, "a": 2}),
+    ];
     for (index, (number, document)) in
         [i64::MIN, i64::MAX, 0, -1, 1, 1 << 53].into_iter().zip(documents).enumerate()
     {
@@ -42,7 +49,11 @@ pub async fn a_stale_version_is_refused_and_changes_nothing(subject: Subject) {
     subject.store.commit(&cx, Commit::new().update(&first, &second)).await.unwrap();
     let late = Commit::new().update(&first, &changed(&first, 3)).event(&noted("late", 1));
     refused(subject.store.commit(&cx, late).await, StoreErrorKind::Conflict, Some("specimens_version"));
-    refused(subject.store.commit(&cx, Commit::new().delete(&first)).await, StoreErrorKind::Conflict, Some("specimens_version"));
+    refused(
+        subject.store.commit(&cx, Commit::new().delete(&first)).await,
+        StoreErrorKind::Conflict,
+        Some("specimens_version"),
+    );
     assert_eq!(all(&subject, &cx).await, [second]);
     subject.sequenced().await;
     assert_eq!(subject.log.head().await.unwrap(), 0, "a refused commit tells nothing");
@@ -68,7 +79,11 @@ pub async fn a_record_that_is_gone_cannot_be_changed(subject: Subject) {
     let gone = insert(&subject, &cx, "a").await;
     subject.store.commit(&cx, Commit::new().delete(&gone)).await.unwrap();
     assert_eq!(all(&subject, &cx).await, []);
-    for commit in [Commit::new().update(&gone, &changed(&gone, 2)), Commit::new().delete(&gone), Commit::new().unchanged(&gone)] {
+    for commit in [
+        Commit::new().update(&gone, &changed(&gone, 2)),
+        Commit::new().delete(&gone),
+        Commit::new().unchanged(&gone),
+    ] {
         refused(subject.store.commit(&cx, commit).await, StoreErrorKind::Conflict, Some("specimens_version"));
     }
 }
@@ -105,12 +120,22 @@ pub async fn a_commit_is_applied_whole_or_not_at_all(subject: Subject) {
     let entries = subject.trail.entries_after(cx.scope.number(), 0, 100).await.unwrap();
     assert_eq!(entries.len(), 1, "the first insert alone is in the trail");
     // Others that are committed at the same time are not touched by a refusal.
-    let many = futures_util::future::join_all((0..50).map(|number| {
-        let record = specimen(&subject, &cx, if number % 2 == 0 { "kept" } else { "fine" });
-        let record = Specimen { code: format!("{}{}", record.code, if number % 2 == 0 { String::new() } else { number.to_string() }), ..record };
-        let (store, cx) = (subject.store.clone(), cx.clone());
-        async move { store.commit(&cx, Commit::new().insert(&record).event(&noted("t", number))).await.is_ok() }
-    }));
+    let many =
+        futures_util::future::join_all((0..50).map(|number| {
+            let record = specimen(&subject, &cx, if number % 2 == 0 { "kept" } else { "fine" });
+            let record = Specimen {
+                code: format!(
+                    "{}{}",
+                    record.code,
+                    if number % 2 == 0 { String::new() } else { number.to_string() }
+                ),
+                ..record
+            };
+            let (store, cx) = (subject.store.clone(), cx.clone());
+            async move {
+                store.commit(&cx, Commit::new().insert(&record).event(&noted("t", number))).await.is_ok()
+            }
+        }));
     let done: Vec<bool> = many.await;
     assert!(done.iter().enumerate().all(|(number, &done)| done == (number % 2 == 1)), "{done:?}");
     assert_eq!(all(&subject, &cx).await.len(), 26);
@@ -176,11 +201,17 @@ pub async fn pages_show_every_record_once_in_every_order(subject: Subject) {
 pub async fn every_condition_selects_what_it_says(subject: Subject) {
     let cx = subject.organization();
     let mut commit = Commit::new();
-    for (code, number, note) in
-        [("a", 1, None), ("ab", 2, Some("")), ("abc", 3, Some("x")), ("b", 4, None), ("a\u{10FFFF}", 5, Some("y")), ("%", 6, None)]
-    {
+    for (code, number, note) in [
+        ("a", 1, None),
+        ("ab", 2, Some("")),
+        ("abc", 3, Some("x")),
+        ("b", 4, None),
+        ("a\u{10FFFF}", 5, Some("y")),
+        ("%", 6, None),
+    ] {
         let record = specimen(&subject, &cx, code);
-        commit = commit.insert(&Specimen { number, note: note.map(str::to_owned), flag: number > 3, ..record });
+        commit =
+            commit.insert(&Specimen { number, note: note.map(str::to_owned), flag: number > 3, ..record });
     }
     subject.store.commit(&cx, commit).await.unwrap();
     let select = Specimen::select;
@@ -204,9 +235,16 @@ pub async fn every_condition_selects_what_it_says(subject: Subject) {
         (select().eq(Specimen::FLAG, &true).lt(Specimen::NUMBER, &6), vec![4, 5]),
         (select().descending(Specimen::NUMBER).limit(2), vec![6, 5]),
     ] {
-        let query = if query.clone().build().order.len() > 1 { query } else { query.ascending(Specimen::NUMBER) };
-        let found: Vec<i64> =
-            subject.store.list(&cx, query.clone()).await.unwrap().iter().map(|record| record.number).collect();
+        let query =
+            if query.clone().build().order.len() > 1 { query } else { query.ascending(Specimen::NUMBER) };
+        let found: Vec<i64> = subject
+            .store
+            .list(&cx, query.clone())
+            .await
+            .unwrap()
+            .iter()
+            .map(|record| record.number)
+            .collect();
         assert_eq!(found, expected, "{query:?}");
         let count = subject.store.count(&cx, query.clone()).await.unwrap();
         let limited = query.build().limit.is_some();
@@ -218,7 +256,8 @@ pub async fn every_condition_selects_what_it_says(subject: Subject) {
 
 pub async fn text_is_ordered_by_bytes_and_empty_is_not_null(subject: Subject) {
     let cx = subject.organization();
-    let mut codes = ["", "B", "a", "Z", "ä", "z", "aa", "a b", "a-b", "\u{1F600}", "\u{FFFD}", "É", "e\u{301}"];
+    let mut codes =
+        ["", "B", "a", "Z", "ä", "z", "aa", "a b", "a-b", "\u{1F600}", "\u{FFFD}", "É", "e\u{301}"];
     let mut commit = Commit::new();
     for code in codes {
         let record = specimen(&subject, &cx, code);

@@ -32,7 +32,11 @@ pub async fn an_organization_cannot_write_for_another(subject: Subject) {
     // Moving a record to another organization would be changing its key.
     let own = insert(&subject, &cx, "own").await;
     let moved = Specimen { organization_id: other.scope.number(), ..changed(&own, 2) };
-    refused(subject.store.commit(&cx, Commit::new().update(&own, &moved)).await, StoreErrorKind::Invalid, None);
+    refused(
+        subject.store.commit(&cx, Commit::new().update(&own, &moved)).await,
+        StoreErrorKind::Invalid,
+        None,
+    );
     // A record that claims to be its own, with the key of another's.
     let disguised = Specimen { organization_id: cx.scope.number(), ..foreign.clone() };
     let commit = Commit::new().update(&disguised, &changed(&disguised, 9));

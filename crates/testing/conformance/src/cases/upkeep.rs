@@ -10,7 +10,11 @@ fn once(subject: &Subject, key: &str, body: &str) -> Idempotency {
     Idempotency {
         key: key.to_owned(),
         fingerprint: [7; 32],
-        reply: Reply { status: 201, headers: vec![("etag".to_owned(), "\"1\"".to_owned())], body: body.to_owned() },
+        reply: Reply {
+            status: 201,
+            headers: vec![("etag".to_owned(), "\"1\"".to_owned())],
+            body: body.to_owned(),
+        },
         expires: subject.clock.now().plus(60_000_000),
     }
 }
@@ -19,7 +23,8 @@ pub async fn an_operation_with_a_key_happens_once(subject: Subject) {
     let (cx, other) = (subject.organization(), subject.organization());
     assert_eq!(subject.store.replayed(&cx, "k").await.unwrap(), None);
     let attempts = (0..8).map(|attempt| {
-        let (store, cx, once) = (subject.store.clone(), cx.clone(), once(&subject, "k", &format!("canary-{attempt}")));
+        let (store, cx, once) =
+            (subject.store.clone(), cx.clone(), once(&subject, "k", &format!("canary-{attempt}")));
         let record = specimen(&subject, &cx, &format!("c{attempt}"));
         async move { store.commit(&cx, Commit::new().insert(&record).event(&noted("s", 1)).once(once)).await }
     });
@@ -57,7 +62,8 @@ pub async fn a_count_is_guarded_after_the_writes(subject: Subject) {
     let cx = subject.organization();
     let (a, b) = (insert(&subject, &cx, "a").await, insert(&subject, &cx, "b").await);
     let flagged = || Specimen::select().eq(Specimen::FLAG, &true);
-    let drop = |record: &Specimen| Commit::new().delete(record).count("someone_is_left", flagged(), 1, i64::MAX);
+    let drop =
+        |record: &Specimen| Commit::new().delete(record).count("someone_is_left", flagged(), 1, i64::MAX);
     subject.store.commit(&cx, drop(&a)).await.unwrap();
     refused(subject.store.commit(&cx, drop(&b)).await, StoreErrorKind::Conflict, Some("someone_is_left"));
     assert_eq!(all(&subject, &cx).await, [b]);
@@ -73,10 +79,10 @@ pub async fn two_commits_cannot_break_a_count_together(subject: Subject) {
             insert(&subject, &cx, &format!("b{round}")).await,
         );
         let flagged = || Specimen::select().eq(Specimen::FLAG, &true);
-        let leave = |record: &Specimen| {
-            Commit::new().delete(record).count("someone_is_left", flagged(), 1, i64::MAX)
-        };
-        let (one, two) = tokio::join!(subject.store.commit(&cx, leave(&a)), subject.store.commit(&cx, leave(&b)));
+        let leave =
+            |record: &Specimen| Commit::new().delete(record).count("someone_is_left", flagged(), 1, i64::MAX);
+        let (one, two) =
+            tokio::join!(subject.store.commit(&cx, leave(&a)), subject.store.commit(&cx, leave(&b)));
         assert_eq!(usize::from(one.is_ok()) + usize::from(two.is_ok()), 1, "{one:?} {two:?}");
         let left = all(&subject, &cx).await;
         subject.store.commit(&cx, Commit::new().delete(&left[0])).await.unwrap();
@@ -87,7 +93,11 @@ pub async fn the_audit_trail_holds_and_redacts(subject: Subject) {
     let (cx, other) = (subject.organization(), subject.organization());
     let first = insert(&subject, &cx, "a").await;
     let second = changed(&first, 2);
-    subject.store.commit(&cx, Commit::new().update(&first, &second).action("specimen.weighed")).await.unwrap();
+    subject
+        .store
+        .commit(&cx, Commit::new().update(&first, &second).action("specimen.weighed"))
+        .await
+        .unwrap();
     subject.store.commit(&cx, Commit::new().delete(&second)).await.unwrap();
     futures_util::future::join_all((0..40).map(|number| {
         let cx = if number % 2 == 0 { &cx } else { &other };
@@ -106,14 +116,21 @@ pub async fn the_audit_trail_holds_and_redacts(subject: Subject) {
             let Some(last) = entries.last() else { break };
             after = last.sequence;
             entries.iter().for_each(|entry| verifier.take(entry).unwrap());
-            assert!(entries.iter().all(|entry| !entry.entry.diff.contains("canary")), "personal data is redacted");
+            assert!(
+                entries.iter().all(|entry| !entry.entry.diff.contains("canary")),
+                "personal data is redacted"
+            );
         }
         verifier.finish(head, &hash).unwrap();
     }
     let entries = subject.trail.entries_after(cx.scope.number(), 0, 3).await.unwrap();
     let actions: Vec<&str> = entries.iter().map(|entry| entry.entry.action.as_str()).collect();
     assert_eq!(actions, ["specimen.created", "specimen.weighed", "specimen.deleted"]);
-    assert!(entries[1].entry.diff.contains(r#"{"op":"replace","path":"/number","value":2}"#), "{}", entries[1].entry.diff);
+    assert!(
+        entries[1].entry.diff.contains(r#"{"op":"replace","path":"/number","value":2}"#),
+        "{}",
+        entries[1].entry.diff
+    );
     assert_eq!(entries[1].entry.target, first.id.to_string());
     assert_eq!(entries[1].entry.request, cx.request.to_string());
 }
@@ -155,11 +172,16 @@ pub async fn a_lease_has_one_holder(subject: Subject) {
     assert_eq!(renewed.token, first.token, "who holds it keeps the token");
     assert!(leases.acquire("other", "b", 60_000_000).await.unwrap().is_some());
     leases.release("leader", "b").await.unwrap();
-    assert_eq!(leases.acquire("leader", "b", 60_000_000).await.unwrap(), None, "only the holder gives it back");
+    assert_eq!(
+        leases.acquire("leader", "b", 60_000_000).await.unwrap(),
+        None,
+        "only the holder gives it back"
+    );
     leases.release("leader", "a").await.unwrap();
     let second = leases.acquire("leader", "b", 0).await.unwrap().unwrap();
     assert!(second.token > first.token);
-    let third = leases.acquire("leader", "a", 60_000_000).await.unwrap().expect("a lease that has ended is free");
+    let third =
+        leases.acquire("leader", "a", 60_000_000).await.unwrap().expect("a lease that has ended is free");
     assert!(third.token > second.token);
     let many = futures_util::future::join_all((0..20).map(|holder| {
         let leases = subject.leases.clone();

@@ -26,14 +26,20 @@ pub(crate) fn database() -> Database {
         let migrations = migrations();
         let owner_url = owner_url.to_owned();
         let work = async move {
-            let options =
-                MigrateOptions { owner_url: &owner_url, runtime_role: "stoa", migrations, clock: &SystemClock };
+            let options = MigrateOptions {
+                owner_url: &owner_url,
+                runtime_role: "stoa",
+                migrations,
+                clock: &SystemClock,
+            };
             migrate(options).await.unwrap();
         };
         // A thread of its own: the test's runtime must not wait for itself.
-        std::thread::spawn(move || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work))
-            .join()
-            .unwrap();
+        std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+        })
+        .join()
+        .unwrap();
     })
 }
 
@@ -46,9 +52,10 @@ pub(crate) fn options(url: String) -> Options {
         statement_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
         registry: Registry::with(&[Specimen::META]),
-        vault: Arc::new(
-            Vault::new(MasterKeys::parse("test:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap()),
-        ),
+        vault: Arc::new(Vault::new(
+            MasterKeys::parse("test:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
+                .unwrap(),
+        )),
         ids: Arc::new(NodeIds::fixed(Arc::new(SystemClock), 1).unwrap()),
         clock: Arc::new(SystemClock),
         migrations: migrations(),
@@ -59,7 +66,16 @@ pub(crate) fn options(url: String) -> Options {
 async fn subject(options: Options, keep: Box<dyn std::any::Any + Send + Sync>) -> Subject {
     let (ids, clock) = (Arc::clone(&options.ids), Arc::clone(&options.clock));
     let store = Arc::new(PostgresStore::open(options).await.unwrap());
-    Subject { store: store.clone(), log: store.clone(), trail: store.clone(), leases: store.clone(), keyring: store, clock, ids, keep }
+    Subject {
+        store: store.clone(),
+        log: store.clone(),
+        trail: store.clone(),
+        leases: store.clone(),
+        keyring: store,
+        clock,
+        ids,
+        keep,
+    }
 }
 
 pub(crate) async fn fresh() -> Subject {

@@ -1,0 +1,46 @@
+//! Events: `/v1/events`, and the catalogue of their types.
+
+mod list;
+mod stream;
+mod types;
+
+use std::sync::Arc;
+
+use stoa_http::Problem;
+use stoa_http::params::Params;
+use stoa_kernel::context::Scope;
+use stoa_kernel::id::OrganizationId;
+use stoa_kernel::store::EventFilter;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::platform::Platform;
+
+pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
+    OpenApiRouter::new()
+        .routes(routes!(list::list))
+        .routes(routes!(stream::stream))
+        .routes(routes!(types::types))
+}
+
+/// Which events are wanted, and of whom.
+fn filter(params: &mut Params) -> (Scope, EventFilter) {
+    let scope = params.read::<OrganizationId>("organization").map_or(Scope::System, Scope::Organization);
+    let kinds =
+        params.text("type").map(|list| list.split(',').map(str::to_owned).collect()).unwrap_or_default();
+    let stream = params.text("stream");
+    let since = params.text("since").and_then(|text| {
+        let json = serde_json::Value::String(text);
+        stoa_kernel::store::event::rfc3339::deserialize(json)
+            .map_err(|_| params.wrong("since", "expected a time such as 2026-11-21T12:00:00Z"))
+            .ok()
+    });
+    if [stream.as_deref()].into_iter().flatten().any(|text| text.contains('\0')) {
+        params.wrong("stream", "holds a NUL character");
+    }
+    (scope, EventFilter { kinds, stream, since })
+}
+
+fn failed(error: &stoa_kernel::store::StoreError) -> Problem {
+    Problem::of(error)
+}

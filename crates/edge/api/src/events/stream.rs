@@ -1,0 +1,83 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{self, Stream, StreamExt as _};
+use stoa_http::Problem;
+use stoa_http::params::Params;
+use stoa_kernel::id::EventId;
+use stoa_runtime::lifecycle::Phase;
+
+use super::{failed, filter};
+use crate::operator::Operator;
+use crate::platform::Platform;
+
+/// Between comments that keep the connection open.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// The most events that are read at once.
+const STEP: u32 = 200;
+
+/// Follow events
+///
+/// Server-sent events: `id` is the event's, `event` its type, `data` the envelope. Continues after `Last-Event-ID`; without it,
+/// begins with what happens next.
+#[utoipa::path(
+    get, path = "/v1/events/stream", tag = "events", operation_id = "streamEvents",
+    params(
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen"),
+        ("organization" = Option<String>, Query, description = "Only those of this organization"),
+        ("type" = Option<String>, Query, description = "Only these types, separated by commas"),
+        ("stream" = Option<String>, Query, description = "Only this stream"),
+        ("since" = Option<String>, Query, description = "Only from this time on", format = "date-time"),
+    ),
+    responses((status = 200, description = "The stream.", content_type = "text/event-stream", body = String))
+)]
+pub(crate) async fn stream(
+    State(platform): State<Arc<Platform>>,
+    Operator(_): Operator,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let mut params = Params::of(&uri);
+    let (scope, filter) = filter(&mut params);
+    let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("").parse::<EventId>());
+    let seen = match last {
+        None => None,
+        Some(Ok(event)) => {
+            platform.log.position_of(scope, event).await.map_err(|error| failed(&error))?.or_else(|| {
+                params.wrong("Last-Event-ID", "there is no such event");
+                None
+            })
+        }
+        Some(Err(error)) => {
+            params.wrong("Last-Event-ID", error.to_string());
+            None
+        }
+    };
+    params.finish()?;
+    let position = match seen {
+        Some(position) => position,
+        None => platform.log.head().await.map_err(|error| failed(&error))?,
+    };
+    let follower = platform.feed.follow(Arc::clone(&platform.log), scope, position, filter);
+    let events = stream::unfold((platform, follower), |(platform, mut follower)| async {
+        let mut phase = platform.health.phases();
+        let events = tokio::select! {
+            events = follower.next(STEP) => events.ok()?,
+            // A process that ends lets go: the client continues elsewhere with the last id.
+            _ = phase.wait_for(|phase| *phase == Phase::Draining) => return None,
+        };
+        let items: Vec<_> = events
+            .into_iter()
+            .map(|event| {
+                let data = serde_json::to_string(&event).unwrap_or_default();
+                Ok(Event::default().id(event.event_id.to_string()).event(event.kind).data(data))
+            })
+            .collect();
+        Some((stream::iter(items), (platform, follower)))
+    });
+    Ok(Sse::new(events.flatten()).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+}

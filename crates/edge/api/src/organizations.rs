@@ -1,0 +1,140 @@
+//! Organizations: `/v1/organizations`.
+
+mod archive;
+mod create;
+mod get;
+mod list;
+mod patch;
+mod resume;
+mod suspend;
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::Value;
+use stoa_http::idempotency::{Key, once};
+use stoa_http::problem::FieldProblem;
+use stoa_http::{Problem, etag, fields};
+use stoa_identity::organization::{self, Organization};
+use stoa_kernel::clock::Clock;
+use stoa_kernel::context::Context;
+use stoa_kernel::id::OrganizationId;
+use stoa_kernel::store::Decided;
+use stoa_kernel::store::event::rfc3339;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::platform::Platform;
+use crate::render;
+
+pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
+    OpenApiRouter::new()
+        .routes(routes!(list::list, create::create))
+        .routes(routes!(get::get, patch::patch))
+        .routes(routes!(suspend::suspend))
+        .routes(routes!(resume::resume))
+        .routes(routes!(archive::archive))
+}
+
+/// An organization.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Organization)]
+pub(crate) struct View {
+    /// Its id.
+    #[schema(example = "org_01j9x3w8k4q2z", pattern = "^org_[0-9a-hjkmnp-tv-z]{13}$")]
+    id: String,
+    /// Its name in addresses.
+    #[schema(example = "north-wind")]
+    slug: String,
+    /// Its name for people.
+    #[schema(example = "North Wind Trading")]
+    name: String,
+    /// Whom to write to about it.
+    #[schema(example = "office@example.org")]
+    contact_email: Option<String>,
+    /// What it has set, by name.
+    #[schema(value_type = std::collections::HashMap<String, String>)]
+    settings: Value,
+    /// Where it is in its life: `active`, `suspended` or `archived`.
+    #[schema(example = "active", pattern = "^(active|suspended|archived)$")]
+    state: &'static str,
+    /// Counts its changes; also its entity tag.
+    version: i64,
+    /// When it was made.
+    #[schema(format = "date-time")]
+    created_at: String,
+    /// When it was last changed.
+    #[schema(format = "date-time")]
+    updated_at: String,
+}
+
+impl View {
+    fn of(organization: &Organization) -> Self {
+        Self {
+            id: organization.id.to_string(),
+            slug: organization.slug.to_string(),
+            name: organization.name.clone(),
+            contact_email: organization.contact_email.as_ref().map(|email| email.to_string()),
+            settings: serde_json::to_value(&organization.settings).unwrap_or_default(),
+            state: organization.state.name(),
+            version: organization.version,
+            created_at: rfc3339::text(organization.created_at),
+            updated_at: rfc3339::text(organization.updated_at),
+        }
+    }
+}
+
+/// What the context's errors are called at the edge.
+fn problem(error: &organization::Error) -> Problem {
+    match error {
+        organization::Error::Invalid(wrong) => {
+            let wrong = wrong.iter().map(|(pointer, message)| FieldProblem {
+                pointer: (*pointer).to_owned(),
+                code: "invalid_value",
+                message: message.clone(),
+            });
+            fields::invalid(wrong.collect())
+        }
+        other => Problem::of(other),
+    }
+}
+
+fn id(text: &str) -> Result<OrganizationId, Problem> {
+    text.parse()
+        .map_err(|error: stoa_kernel::id::ParseIdError| Problem::new("invalid_id", format!("{error}.")))
+}
+
+/// What a request to change an organization comes with.
+struct Asked<'a> {
+    method: Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    body: &'a [u8],
+}
+
+/// Changes one organization: finds it, holds the caller to `If-Match`, decides, and applies with the idempotency key of the request.
+async fn change(
+    platform: &Platform,
+    cx: &Context,
+    text: &str,
+    asked: Asked<'_>,
+    decide: impl FnOnce(&Organization, &dyn Clock) -> Result<Decided<Organization>, organization::Error>,
+) -> Result<Response, Problem> {
+    let key = Key::of(asked.headers, &asked.method, asked.uri.path(), asked.body)?;
+    let id = id(text)?;
+    let store = platform.store.as_ref();
+    let work = async {
+        let found = organization::by_id(store, cx, id).await.map_err(|error| problem(&error))?;
+        etag::require(asked.headers, found.version)?;
+        let Decided { value, commit } =
+            decide(&found, platform.clock.as_ref()).map_err(|error| problem(&error))?;
+        let reply = render::reply(StatusCode::OK, value.version, &View::of(&value))?;
+        Ok((value, commit, reply))
+    };
+    let refusal = |error, value: &Organization| problem(&organization::Error::of_commit(error, value));
+    once(store, cx, &platform.in_flight, key, platform.clock.now(), work, refusal).await
+}

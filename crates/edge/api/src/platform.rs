@@ -1,0 +1,114 @@
+//! What operations work with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stoa_http::idempotency::InFlight;
+use stoa_http::observe::{Observer, Seen};
+use stoa_http::shed::Shedder;
+use stoa_kernel::clock::Clock;
+use stoa_kernel::context::{Actor, Context, Scope};
+use stoa_kernel::id::Ids;
+use stoa_kernel::store::{CursorKey, EventLog, EventType, Store};
+use stoa_outbox::Feed;
+use stoa_runtime::health::Health;
+use stoa_runtime::limiter::Rate;
+
+use crate::operator::OperatorToken;
+
+/// What the composition root fills in.
+pub struct Parts {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The event log.
+    pub log: Arc<dyn EventLog>,
+    /// Wakes who follows the log.
+    pub feed: Feed,
+    /// Numbers things.
+    pub ids: Arc<dyn Ids>,
+    /// Dates them.
+    pub clock: Arc<dyn Clock>,
+    /// Signs cursors.
+    pub cursors: CursorKey,
+    /// Lets the operator in, until there are accounts.
+    pub operator: OperatorToken,
+    /// Every type of event.
+    pub event_types: Vec<EventType>,
+    /// Whether everything works.
+    pub health: Health,
+    /// The metrics, as Prometheus reads them.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// The most that a request may take.
+    pub timeout: Duration,
+    /// The most bytes of a body.
+    pub body_bytes_max: usize,
+    /// The most requests under way.
+    pub concurrency_max: usize,
+    /// How much each caller may ask.
+    pub rate: Rate,
+    /// Who may call from a browser on another origin.
+    pub cors_origins: Vec<String>,
+}
+
+/// What operations work with.
+pub struct Platform {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) feed: Feed,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cursors: CursorKey,
+    pub(crate) operator: OperatorToken,
+    pub(crate) event_types: Vec<EventType>,
+    pub(crate) health: Health,
+    pub(crate) metrics: Box<dyn Fn() -> String + Send + Sync>,
+    pub(crate) body_bytes_max: usize,
+    pub(crate) in_flight: InFlight,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) shedder: Arc<Shedder>,
+    pub(crate) cors_origins: Vec<String>,
+}
+
+impl std::fmt::Debug for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Platform")
+    }
+}
+
+impl Platform {
+    /// A platform of these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let observer =
+            Observer { ids: Arc::clone(&parts.ids), clock: Arc::clone(&parts.clock), timeout: parts.timeout };
+        let shedder = Shedder::new(parts.concurrency_max, parts.rate, Arc::clone(&parts.clock));
+        Arc::new(Self {
+            store: parts.store,
+            log: parts.log,
+            feed: parts.feed,
+            ids: parts.ids,
+            clock: parts.clock,
+            cursors: parts.cursors,
+            operator: parts.operator,
+            event_types: parts.event_types,
+            health: parts.health,
+            metrics: parts.metrics,
+            body_bytes_max: parts.body_bytes_max,
+            in_flight: InFlight::default(),
+            observer: Arc::new(observer),
+            shedder: Arc::new(shedder),
+            cors_origins: parts.cors_origins,
+        })
+    }
+
+    /// The context of what the operator asks: that of the installation.
+    pub(crate) fn system(&self, seen: Seen) -> Context {
+        Context {
+            scope: Scope::System,
+            actor: Actor::System,
+            request: seen.request,
+            trace: Some(seen.trace),
+            deadline: Some(seen.deadline),
+        }
+    }
+}

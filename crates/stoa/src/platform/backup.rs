@@ -1,0 +1,104 @@
+//! `stoa backup` and `stoa restore`: a folder with the database and what it held.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use stoa_kernel::clock::Clock as _;
+use stoa_kernel::store::event::rfc3339;
+use stoa_runtime::clock::SystemClock;
+use stoa_store_sqlite::Snapshot;
+
+use super::config::Loaded;
+use crate::failure::{Exit, Failure};
+
+const DATABASE: &str = "stoa.db";
+const MANIFEST: &str = "backup.json";
+
+fn embedded(loaded: &Loaded) -> Result<(), Failure> {
+    if loaded.config.database.url.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new("usage", "PostgreSQL is backed up by its own tools")
+        .way_out("use pg_dump or pg_basebackup, as docs/operations/backup.md shows"))
+}
+
+fn described(found: &Snapshot) -> String {
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "migration {}, {} events up to position {}, {} audit entries in {} trails, all of which hold",
+        found.migration, found.events, found.position, found.audit_entries, found.trails
+    );
+    text
+}
+
+/// Makes a consistent copy while the platform runs, and verifies it.
+pub(crate) fn backup(loaded: &Loaded, to: &Path) -> Result<Exit, Failure> {
+    embedded(loaded)?;
+    let fail = |error: std::io::Error| Failure::io("output_unwritable", &to.display().to_string(), &error);
+    if to.join(MANIFEST).exists() || to.join(DATABASE).exists() {
+        return Err(Failure::new(
+            "output_unwritable",
+            format!("{}: there is a backup already", to.display()),
+        )
+        .way_out("name a folder that does not exist yet"));
+    }
+    fs::create_dir_all(to).map_err(fail)?;
+    let draft = to.join(".stoa.db.draft");
+    let found = stoa_store_sqlite::copy(&loaded.config.data.folder, &draft).map_err(|error| {
+        let _ = fs::remove_file(&draft);
+        Failure::of(&error, "")
+    })?;
+    let manifest = json!({
+        "version": env!("CARGO_PKG_VERSION"), "madeAt": rfc3339::text(SystemClock.now()), "migration": found.migration,
+        "position": found.position, "events": found.events, "auditEntries": found.audit_entries,
+    });
+    fs::File::open(&draft).and_then(|file| file.sync_all()).map_err(fail)?;
+    fs::rename(&draft, to.join(DATABASE)).map_err(fail)?;
+    // The manifest makes it a backup, so it comes last.
+    fs::write(to.join(MANIFEST), format!("{manifest:#}\n")).map_err(fail)?;
+    fs::File::open(to).and_then(|folder| folder.sync_all()).map_err(fail)?;
+    crate::print(&format!(
+        "Backed up to {}: {}.\nKeep {} elsewhere: without it the sealed columns cannot be opened.\n",
+        to.display(),
+        described(&found),
+        loaded.config.data.folder.join("master.keys").display()
+    ))
+}
+
+/// Puts a backup into a fresh data folder.
+pub(crate) fn restore(loaded: &Loaded, from: &Path, master_keys: Option<&Path>) -> Result<Exit, Failure> {
+    embedded(loaded)?;
+    let folder = &loaded.config.data.folder;
+    let fail =
+        |error: std::io::Error| Failure::io("data_folder_unwritable", &folder.display().to_string(), &error);
+    if !from.join(MANIFEST).exists() {
+        return Err(Failure::new("file_not_found", format!("{}: this is no whole backup", from.display()))
+            .way_out("name the folder that `stoa backup` made"));
+    }
+    if folder.join(DATABASE).exists() {
+        return Err(Failure::new(
+            "data_folder_in_use",
+            format!("{}: there is a database already", folder.display()),
+        )
+        .way_out("restore into a fresh folder with --data"));
+    }
+    let found = stoa_store_sqlite::inspect(&from.join(DATABASE)).map_err(|error| Failure::of(&error, ""))?;
+    fs::create_dir_all(folder).map_err(fail)?;
+    let draft = folder.join(".stoa.db.draft");
+    fs::copy(from.join(DATABASE), &draft).map_err(fail)?;
+    stoa_store_sqlite::renew_epochs(&draft).map_err(|error| Failure::of(&error, ""))?;
+    if let Some(keys) = master_keys {
+        fs::copy(keys, folder.join("master.keys")).map_err(fail)?;
+    }
+    fs::File::open(&draft).and_then(|file| file.sync_all()).map_err(fail)?;
+    fs::rename(&draft, folder.join(DATABASE)).map_err(fail)?;
+    let keys = if folder.join("master.keys").exists() {
+        String::new()
+    } else {
+        format!("Put the master.keys of the original into {} before starting.\n", folder.display())
+    };
+    crate::print(&format!("Restored into {}: {}.\n{keys}", folder.display(), described(&found)))
+}

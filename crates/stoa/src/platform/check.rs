@@ -1,0 +1,173 @@
+//! What says how things stand: `stoa config`, `stoa health`, `stoa doctor`, `stoa openapi`.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use stoa_outbox::Feed;
+use stoa_runtime::clock::SystemClock;
+use stoa_runtime::ids::NodeIds;
+
+use super::config::{self, Config, Loaded};
+use super::{compose, http, secrets};
+use crate::failure::{Exit, Failure};
+
+/// Prints every value, and where it came from; secrets are masked.
+pub(crate) fn config_show(loaded: &Loaded, as_json: bool) -> Result<Exit, Failure> {
+    let rows: Vec<(String, String, String)> = config::values(&loaded.config)
+        .into_iter()
+        .map(|(key, value)| {
+            let masked = key.secret && value != "\"\"";
+            (key.name.to_owned(), if masked { "\"••••\"".to_owned() } else { value }, loaded.origin(key.name))
+        })
+        .collect();
+    if as_json {
+        let rows: Vec<Value> = rows
+            .iter()
+            .map(|(key, value, origin)| {
+                let value: Value = serde_json::from_str(value).unwrap_or_default();
+                json!({"key": key, "value": value, "origin": origin})
+            })
+            .collect();
+        return crate::print(&format!("{}\n", Value::from(rows)));
+    }
+    let mut text = String::new();
+    for (key, value, origin) in rows {
+        let origin =
+            if origin.is_empty() || origin.contains("Config") { "default".to_owned() } else { origin };
+        let _ = writeln!(text, "{key:<30} {value:<34} {origin}");
+    }
+    crate::print(&text)
+}
+
+/// The reference of all keys, as the committed page has it.
+pub(crate) fn config_reference() -> Result<Exit, Failure> {
+    let mut text = String::from(
+        "# Configuration\n\nDefaults ← `stoa.toml` ← environment ← flags. The key `server.listen` is `listen` under `[server]` in the file and \
+         `STOA_SERVER__LISTEN` in the environment. Made by `stoa config reference`.\n\n| key | default | meaning |\n|---|---|---|\n",
+    );
+    for (key, value) in config::values(&Config::default()) {
+        let _ = writeln!(text, "| `{}` | `{value}` | {} |", key.name, key.about.replace('|', "\\|"));
+    }
+    crate::print(&text)
+}
+
+/// The document of the API, as it is committed.
+pub(crate) fn openapi() -> Result<Exit, Failure> {
+    let text = stoa_api::document()
+        .to_pretty_json()
+        .map_err(|error| Failure::new("internal", format!("the document cannot be written: {error}")))?;
+    crate::print(&format!("{text}\n"))
+}
+
+/// Tries the configuration: its secrets, and its store.
+pub(crate) fn config_check(loaded: &Loaded) -> Result<Exit, Failure> {
+    let config = &loaded.config;
+    let about = try_store(config)?;
+    crate::print(&format!("The configuration can be used: {about}\n"))
+}
+
+fn try_store(config: &Config) -> Result<String, Failure> {
+    if config.database.url.is_empty() {
+        let folder = &config.data.folder;
+        let path = folder.join("stoa.db");
+        if !path.exists() {
+            return Ok(format!("{} is empty and will be filled at the first start", folder.display()));
+        }
+        let found = stoa_store_sqlite::inspect(&path).map_err(|error| Failure::of(&error, ""))?;
+        return Ok(format!(
+            "{}: migration {}, {} events, {} audit entries in {} trails, all of which hold",
+            path.display(),
+            found.migration,
+            found.events,
+            found.audit_entries,
+            found.trails
+        ));
+    }
+    let secrets = secrets::find(config)?;
+    let ids = Arc::new(NodeIds::unleased(Arc::new(SystemClock)));
+    let mut only = config.clone();
+    // Trying must not change the schema.
+    only.database.owner_url.clear();
+    super::serve::runtime()?.block_on(async {
+        let stores = compose::open(&only, secrets.master_keys, ids, &Feed::default()).await?;
+        let trails = stores.trail.trails().await.map_err(|error| Failure::of(&error, ""))?;
+        Ok(format!("{}, {} audit trails", stores.about, trails.len()))
+    })
+}
+
+/// Where a process of this configuration can be asked.
+fn address(config: &Config) -> Result<SocketAddr, Failure> {
+    let text =
+        if config.server.ops_listen.is_empty() { &config.server.listen } else { &config.server.ops_listen };
+    let mut address: SocketAddr =
+        text.parse().map_err(|_| Failure::new("config_invalid", format!("\"{text}\" is no address")))?;
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    Ok(address)
+}
+
+/// Asks the running process how it does.
+pub(crate) fn health(loaded: &Loaded, as_json: bool) -> Result<Exit, Failure> {
+    let address = address(&loaded.config)?;
+    let (status, body) = http::get(address, "/health").map_err(|error| {
+        Failure::new("not_ready", format!("nothing answers at {address}: {error}"))
+            .way_out("start it with `stoa serve`")
+    })?;
+    let exit = if status == 200 { Exit::Clean } else { Exit::Failed };
+    if as_json {
+        crate::print(&format!("{body}\n"))?;
+        return Ok(exit);
+    }
+    let report: Value = serde_json::from_str(&body).unwrap_or_default();
+    let mut text = format!("{}\n", report.get("status").and_then(Value::as_str).unwrap_or("unknown"));
+    for check in report.get("checks").and_then(Value::as_array).into_iter().flatten() {
+        let part = |name: &str| check.get(name).and_then(Value::as_str).unwrap_or("");
+        let ok = check.get("ok").and_then(Value::as_bool).unwrap_or(false);
+        let latency = check.get("latencyUs").and_then(Value::as_i64).unwrap_or(0);
+        let _ = writeln!(
+            text,
+            "  {} {:<12} {:>8} µs  {}",
+            if ok { "ok  " } else { "FAIL" },
+            part("name"),
+            latency,
+            part("detail")
+        );
+    }
+    crate::print(&text)?;
+    Ok(exit)
+}
+
+/// Goes through what most often is wrong, and says what to do about each.
+pub(crate) fn doctor(loaded: &Loaded) -> Result<Exit, Failure> {
+    let config = &loaded.config;
+    let mut text = String::new();
+    let mut well = true;
+    let mut say = |name: &str, found: Result<String, Failure>| match found {
+        Ok(found) => drop(writeln!(text, "ok    {name:<14} {found}")),
+        Err(failure) => {
+            well = false;
+            let _ = writeln!(text, "FAIL  {name:<14} {} [{}]", failure.message, failure.code);
+            if let Some(way_out) = &failure.way_out {
+                let _ = writeln!(text, "      {:<14} → {way_out}", "");
+            }
+        }
+    };
+    say("configuration", Ok(format!("mode {}", config.mode)));
+    say(
+        "secrets",
+        secrets::find(config)
+            .map(|secrets| format!("the current master key is {}", secrets.master_keys.current())),
+    );
+    say("store", try_store(config));
+    let running = address(config).map(|address| match http::get(address, "/health/ready") {
+        Ok((200, _)) => format!("a process is ready at {address}"),
+        Ok((status, _)) => format!("a process answers {status} at {address}"),
+        Err(_) => format!("no process answers at {address}"),
+    });
+    say("process", running);
+    crate::print(&text)?;
+    Ok(if well { Exit::Clean } else { Exit::Failed })
+}

@@ -1,0 +1,488 @@
+//! Configuration: defaults ← `stoa.toml` ← environment ← flags. One typed struct, and one table that says what every key is.
+
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Format as _, Serialized, Toml};
+use figment::value::{Dict, Map, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// The file that is read when no other is named.
+pub(crate) const FILE: &str = "stoa.toml";
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) mode: String,
+    pub(crate) server: Server,
+    pub(crate) data: Data,
+    pub(crate) database: Database,
+    pub(crate) secrets: Secrets,
+    pub(crate) node: Node,
+    pub(crate) limits: Limits,
+    pub(crate) log: Log,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    pub(crate) listen: String,
+    pub(crate) ops_listen: String,
+    pub(crate) request_timeout_ms: u64,
+    pub(crate) body_bytes_max: usize,
+    pub(crate) concurrency_max: usize,
+    pub(crate) drain_delay_ms: u64,
+    pub(crate) cors_origins: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Data {
+    pub(crate) folder: PathBuf,
+    pub(crate) readers: usize,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Database {
+    pub(crate) url: String,
+    pub(crate) owner_url: String,
+    pub(crate) connections: usize,
+    pub(crate) prepared: bool,
+    pub(crate) notifications: bool,
+    pub(crate) statement_timeout_ms: u64,
+    pub(crate) connect_timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Secrets {
+    pub(crate) master_keys: String,
+    pub(crate) operator_token: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Node {
+    pub(crate) id: i32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    pub(crate) burst: u32,
+    pub(crate) per_second: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) level: String,
+    pub(crate) format: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mode: "all".to_owned(),
+            server: Server {
+                listen: "127.0.0.1:8080".to_owned(),
+                ops_listen: String::new(),
+                request_timeout_ms: 30_000,
+                body_bytes_max: 1 << 20,
+                concurrency_max: 512,
+                drain_delay_ms: 0,
+                cors_origins: Vec::new(),
+            },
+            data: Data { folder: PathBuf::from("stoa-data"), readers: 4 },
+            database: Database {
+                url: String::new(),
+                owner_url: String::new(),
+                connections: 16,
+                prepared: true,
+                notifications: true,
+                statement_timeout_ms: 5_000,
+                connect_timeout_ms: 2_000,
+            },
+            secrets: Secrets { master_keys: String::new(), operator_token: String::new() },
+            node: Node { id: -1 },
+            limits: Limits { burst: 2_000, per_second: 500 },
+            log: Log { level: "info".to_owned(), format: "auto".to_owned() },
+        }
+    }
+}
+
+/// What a key is.
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) secret: bool,
+}
+
+const fn key(name: &'static str, about: &'static str) -> Key {
+    Key { name, about, secret: false }
+}
+
+const fn secret(name: &'static str, about: &'static str) -> Key {
+    Key { name, about, secret: true }
+}
+
+/// Every key.
+pub(crate) const KEYS: &[Key] = &[
+    key(
+        "mode",
+        "What this process runs: `api`, `gateway`, `worker`, `scheduler`, several separated by commas, or `all`. Also `MODE`.",
+    ),
+    key(
+        "server.listen",
+        "Where the API listens. Port 0 takes a free one. `PORT` sets the port alone, on all addresses.",
+    ),
+    key(
+        "server.ops_listen",
+        "Where health and metrics listen beside the API, or in its place when `api` is not among the modes. Empty: nowhere else.",
+    ),
+    key(
+        "server.request_timeout_ms",
+        "The most that a request may take, in milliseconds. The header `Stoa-Deadline-Ms` shortens it.",
+    ),
+    key("server.body_bytes_max", "The most bytes of a request's body."),
+    key("server.concurrency_max", "The most requests under way; more are refused with 503 at once."),
+    key(
+        "server.drain_delay_ms",
+        "How long a process that was asked to end goes on accepting, in milliseconds, so that load balancers notice.",
+    ),
+    key("server.cors_origins", "Origins whose pages may call the API from a browser."),
+    key(
+        "data.folder",
+        "Where everything is kept that is not in a database or an object store. Also `--data`.",
+    ),
+    key("data.readers", "Connections that read from SQLite."),
+    secret(
+        "database.url",
+        "The PostgreSQL database, with a role that does not own the tables. Empty: SQLite in the data folder. Also `DATABASE_URL`.",
+    ),
+    secret(
+        "database.owner_url",
+        "The same database with the role that owns the tables, for migrations. Also `DATABASE_OWNER_URL`.",
+    ),
+    key("database.connections", "The most connections to PostgreSQL."),
+    key(
+        "database.prepared",
+        "Whether statements are prepared by name. Set to false behind PgBouncer in transaction mode.",
+    ),
+    key(
+        "database.notifications",
+        "Whether to listen for notifications. Set to false behind PgBouncer in transaction mode; polling then finds everything.",
+    ),
+    key("database.statement_timeout_ms", "The most that a statement may take, in milliseconds."),
+    key("database.connect_timeout_ms", "The most that connecting may take, in milliseconds."),
+    secret(
+        "secrets.master_keys",
+        "The keys that wrap the data keys: `name:64 hexadecimal digits`, the current one first, separated by commas. Embedded, a file in the data folder holds them.",
+    ),
+    secret(
+        "secrets.operator_token",
+        "Lets the operator in, until there are accounts. Embedded, a file in the data folder holds it.",
+    ),
+    key("node.id", "The number of this process in ids, 0 to 1023; -1 leases a free one. Also `NODE_ID`."),
+    key("limits.burst", "Requests that each caller may make at once."),
+    key("limits.per_second", "Requests that each caller may make each second, on average."),
+    key(
+        "log.level",
+        "What is logged: `error`, `warn`, `info`, `debug`, `trace`, or filters as `info,stoa_api=debug`. Also `LOG_LEVEL`.",
+    ),
+    key("log.format", "`human`, `json`, or `auto`: for people on a terminal, JSON otherwise."),
+];
+
+/// The conventional variables, and the keys that they set.
+const VARIABLES: [(&str, &str); 6] = [
+    ("DATABASE_URL", "database.url"),
+    ("DATABASE_OWNER_URL", "database.owner_url"),
+    ("LOG_LEVEL", "log.level"),
+    ("NODE_ID", "node.id"),
+    ("MODE", "mode"),
+    ("PORT", "server.listen"),
+];
+
+/// What flags say: keys and values.
+pub(crate) type Flags = Vec<(&'static str, String)>;
+
+/// A configuration, and where each of its values came from.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    figment: Figment,
+}
+
+impl Loaded {
+    /// Where the value of a key came from.
+    pub(crate) fn origin(&self, key: &str) -> String {
+        self.figment.find_metadata(key).map_or_else(String::new, |metadata| metadata.name.to_string())
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Failure {
+    Failure::new("config_invalid", message)
+        .way_out("`stoa config reference` lists every key with its default")
+}
+
+/// Reads a value of the environment or of a flag as what its key takes: numbers and booleans as in TOML, everything else as text.
+fn typed(key: &str, text: &str) -> Value {
+    let list = key == "server.cors_origins";
+    if list {
+        return Value::from(
+            text.split(',')
+                .map(str::trim)
+                .filter(|one| !one.is_empty())
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+        );
+    }
+    let defaults = Figment::from(Serialized::defaults(Config::default()));
+    match defaults.find_value(key) {
+        Ok(Value::Num(..)) => text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from),
+        Ok(Value::Bool(..)) => text.parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
+        _ => Value::from(text),
+    }
+}
+
+/// Values by key, under the name of where they came from.
+struct Source {
+    name: &'static str,
+    values: Vec<(String, Value)>,
+}
+
+impl figment::Provider for Source {
+    fn metadata(&self) -> figment::Metadata {
+        figment::Metadata::named(self.name)
+    }
+
+    fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
+        let mut root = Dict::new();
+        for (key, value) in &self.values {
+            insert(&mut root, key, value.clone());
+        }
+        Ok(figment::Profile::Default.collect(root))
+    }
+}
+
+/// Puts a value at a dotted key.
+fn insert(dict: &mut Dict, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => drop(dict.insert(key.to_owned(), value)),
+        Some((section, rest)) => {
+            let entry = dict.entry(section.to_owned()).or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, inner) = entry {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// Reads the configuration. `variables` is the environment.
+pub(crate) fn load(
+    file: Option<&Path>,
+    flags: &Flags,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<Loaded, Failure> {
+    let variables: Vec<(String, String)> = variables.collect();
+    let mut conventional = Vec::new();
+    for (variable, key) in VARIABLES {
+        let Some((_, text)) = variables.iter().find(|(name, text)| name == variable && !text.is_empty())
+        else {
+            continue;
+        };
+        let text = if variable == "PORT" { format!("0.0.0.0:{text}") } else { text.clone() };
+        conventional.push((key.to_owned(), typed(key, &text)));
+    }
+    let mut own = Vec::new();
+    for (name, text) in &variables {
+        let Some(key) = name.strip_prefix("STOA_").filter(|rest| rest.contains("__") || *rest == "MODE")
+        else {
+            continue;
+        };
+        let key = key.replace("__", ".").to_ascii_lowercase();
+        known(&key, &format!("the variable {name}"))?;
+        let value = typed(&key, text);
+        own.push((key, value));
+    }
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    let path = file.unwrap_or_else(|| Path::new(FILE));
+    if file.is_some() || path.exists() {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| invalid(format!("{}: {error}", path.display())))?;
+        check_file(&text, path)?;
+        figment = figment.merge(Toml::string(&text)).merge(Source { name: FILE, values: file_values(&text) });
+    }
+    let flags = flags.iter().map(|(key, text)| ((*key).to_owned(), typed(key, text))).collect();
+    figment = figment
+        .merge(Source { name: "environment", values: conventional })
+        .merge(Source { name: "environment", values: own })
+        .merge(Source { name: "command line", values: flags });
+    let config: Config = figment.extract().map_err(|error| {
+        let error = error.into_iter().next();
+        invalid(error.map_or_else(String::new, |error| {
+            let origin = error
+                .metadata
+                .as_ref()
+                .map_or_else(String::new, |metadata| format!(" (from the {})", metadata.name));
+            format!("{}: {}{origin}", error.path.join("."), error.kind)
+        }))
+    })?;
+    validate(&config)?;
+    Ok(Loaded { config, figment })
+}
+
+/// Refuses a key that nobody knows, and names the one that was probably meant.
+fn known(key: &str, from: &str) -> Result<(), Failure> {
+    if KEYS.iter().any(|known| known.name == key) {
+        return Ok(());
+    }
+    let nearest = KEYS.iter().max_by(|a, b| {
+        let likeness = |known: &Key| strsim::jaro_winkler(known.name, key);
+        likeness(a).total_cmp(&likeness(b))
+    });
+    let hint = nearest.map_or_else(String::new, |nearest| format!("; did you mean {}?", nearest.name));
+    Err(invalid(format!("{from}: there is no key {key}{hint}")))
+}
+
+fn flatten(prefix: &str, dict: &Dict, values: &mut Vec<(String, Value)>) {
+    for (name, value) in dict {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            Value::Dict(_, inner) => flatten(&key, inner, values),
+            value => values.push((key, value.clone())),
+        }
+    }
+}
+
+fn file_values(text: &str) -> Vec<(String, Value)> {
+    use figment::Provider as _;
+    let mut values = Vec::new();
+    if let Ok(data) = Toml::string(text).data() {
+        data.values().for_each(|dict| flatten("", dict, &mut values));
+    }
+    values
+}
+
+fn check_file(text: &str, path: &Path) -> Result<(), Failure> {
+    use figment::Provider as _;
+    if let Err(error) = Toml::string(text).data() {
+        return Err(invalid(format!("{}: {}", path.display(), error.to_string().trim())));
+    }
+    file_values(text).iter().try_for_each(|(key, _)| known(key, &path.display().to_string()))
+}
+
+/// The modes of a process.
+pub(crate) fn modes(config: &Config) -> Vec<&str> {
+    config.mode.split(',').map(str::trim).collect()
+}
+
+/// Whether a mode is among those of the process.
+pub(crate) fn runs(config: &Config, mode: &str) -> bool {
+    modes(config).iter().any(|&own| own == mode || own == "all")
+}
+
+fn validate(config: &Config) -> Result<(), Failure> {
+    for mode in modes(config) {
+        if !["all", "api", "gateway", "worker", "scheduler"].contains(&mode) {
+            return Err(invalid(format!("mode: \"{mode}\" is none of api, gateway, worker, scheduler, all")));
+        }
+    }
+    for (key, address) in
+        [("server.listen", &config.server.listen), ("server.ops_listen", &config.server.ops_listen)]
+    {
+        let may_be_empty = key == "server.ops_listen";
+        if !(address.is_empty() && may_be_empty) && address.parse::<std::net::SocketAddr>().is_err() {
+            return Err(invalid(format!(
+                "{key}: \"{address}\" is not an address and port, such as 127.0.0.1:8080"
+            )));
+        }
+    }
+    if !(-1..1024).contains(&config.node.id) {
+        return Err(invalid(format!("node.id: {} is not a number from 0 to 1023, or -1", config.node.id)));
+    }
+    for (key, number) in [
+        ("server.concurrency_max", config.server.concurrency_max),
+        ("server.body_bytes_max", config.server.body_bytes_max),
+        ("data.readers", config.data.readers),
+        ("database.connections", config.database.connections),
+        ("limits.burst", usize::try_from(config.limits.burst).unwrap_or(usize::MAX)),
+        ("limits.per_second", usize::try_from(config.limits.per_second).unwrap_or(usize::MAX)),
+    ] {
+        if number == 0 {
+            return Err(invalid(format!("{key}: at least 1")));
+        }
+    }
+    if !["auto", "human", "json"].contains(&config.log.format.as_str()) {
+        return Err(invalid(format!("log.format: \"{}\" is none of auto, human, json", config.log.format)));
+    }
+    Ok(())
+}
+
+/// Every key with its value as text.
+pub(crate) fn values(config: &Config) -> Vec<(&'static Key, String)> {
+    let json = serde_json::to_value(config).unwrap_or_default();
+    KEYS.iter()
+        .map(|key| {
+            let pointer = format!("/{}", key.name.replace('.', "/"));
+            let value = json.pointer(&pointer).cloned().unwrap_or_default();
+            (key, value.as_str().map_or_else(|| value.to_string(), |text| format!("\"{text}\"")))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(variables: &[(&str, &str)], flags: &Flags) -> Result<Loaded, String> {
+        let variables = variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        load(None, flags, variables).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn every_key_of_the_struct_is_in_the_table_and_the_other_way_round() {
+        let mut own = Vec::new();
+        let json = serde_json::to_value(Config::default()).unwrap();
+        for (name, value) in json.as_object().unwrap() {
+            match value.as_object() {
+                Some(inner) => own.extend(inner.keys().map(|key| format!("{name}.{key}"))),
+                None => own.push(name.clone()),
+            }
+        }
+        let known: Vec<String> = KEYS.iter().map(|key| key.name.to_owned()).collect();
+        assert_eq!(own, known);
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_say_where_they_came_from() {
+        let loaded = with(
+            &[("STOA_LOG__LEVEL", "debug"), ("PORT", "9"), ("NODE_ID", "7")],
+            &vec![("server.listen", "127.0.0.1:1".to_owned())],
+        )
+        .unwrap();
+        assert_eq!((loaded.config.log.level.as_str(), loaded.config.node.id), ("debug", 7));
+        assert_eq!(loaded.config.server.listen, "127.0.0.1:1");
+        assert_eq!(
+            (loaded.origin("server.listen").as_str(), loaded.origin("log.level").as_str()),
+            ("command line", "environment")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_with_what_was_meant() {
+        for (variables, said) in [
+            ([("STOA_SERVER__LISTN", "x")], "did you mean server.listen?"),
+            ([("STOA_SERVER__LISTEN", "here")], "server.listen: \"here\""),
+            ([("STOA_SERVER__BODY_BYTES_MAX", "many")], "server.body_bytes_max"),
+            ([("MODE", "api,worke")], "\"worke\" is none of"),
+            ([("NODE_ID", "1024")], "node.id: 1024"),
+            ([("STOA_LIMITS__BURST", "0")], "limits.burst: at least 1"),
+        ] {
+            let message = with(&variables, &Flags::new()).err().unwrap();
+            assert!(message.contains(said), "{message}");
+        }
+    }
+}
