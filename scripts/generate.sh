@@ -4,10 +4,20 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 made=$(mktemp)
 trap 'rm -f "$made"' EXIT
-cargo run --locked --quiet -p stoa -- schema > "$made"
-if [ "${1:-}" = --check ]; then
-    cmp -s "$made" docs/schemas/rules-v1.json || { echo "docs/schemas/rules-v1.json is stale; run make generate" >&2; exit 1; }
-else
-    mkdir -p docs/schemas
-    cat "$made" > docs/schemas/rules-v1.json
-fi
+stale=0
+file() {
+    local path=$1
+    shift
+    cargo run --locked --quiet -p stoa -- "$@" > "$made"
+    if [ "$mode" = --check ]; then
+        cmp -s "$made" "$path" || { echo "$path is stale; run make generate" >&2; stale=1; }
+    else
+        mkdir -p "$(dirname "$path")"
+        cat "$made" > "$path"
+    fi
+}
+mode=${1:-}
+file docs/schemas/rules-v1.json schema
+file docs/openapi.json openapi
+file docs/configuration.md config reference
+exit $stale

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sea_query::{
-    Alias, Condition as Where, Expr, ExprTrait as _, LockType, Order as Direction, PostgresQueryBuilder,
+    Alias, Condition as Where, Expr, ExprTrait as _, Func, LockType, Order as Direction, PostgresQueryBuilder,
     Query, SelectStatement, SqliteQueryBuilder,
 };
 use stoa_kernel::context::Scope;
@@ -268,7 +268,7 @@ impl Renderer {
             query.and_where(render_test(meta, condition.column, condition.test, count));
         }
         if count {
-            query.expr(Expr::cust("count(*)"));
+            query.expr(Func::count(Expr::col(column(meta, counted(meta)))));
         } else {
             query.columns((0..meta.columns.len()).map(|index| column(meta, index)));
             if select.after.is_some() {
@@ -295,6 +295,15 @@ impl Renderer {
             Engine::Postgres => query.build(PostgresQueryBuilder).0,
         }
     }
+}
+
+/// The column that rows are counted by. It is never null, and not the key: of a row whose key alone is read, SQLite's authorizer is
+/// not told through which view.
+fn counted(meta: &RecordMeta) -> usize {
+    let is_fit = |index: &usize| {
+        meta.columns.get(*index).is_some_and(|column| !column.nullable) && !meta.key.contains(index)
+    };
+    (0..meta.columns.len()).find(is_fit).unwrap_or(0)
 }
 
 /// The columns that say which row, and which state of it.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use stoa_kernel::store::audit::{Broken, Verifier};
+use stoa_kernel::store::{AuditTrail, StoreError};
 use stoa_outbox::Feed;
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::ids::NodeIds;
@@ -92,9 +94,35 @@ fn try_store(config: &Config) -> Result<String, Failure> {
     only.database.owner_url.clear();
     super::serve::runtime()?.block_on(async {
         let stores = compose::open(&only, secrets.master_keys, ids, &Feed::default()).await?;
-        let trails = stores.trail.trails().await.map_err(|error| Failure::of(&error, ""))?;
-        Ok(format!("{}, {} audit trails", stores.about, trails.len()))
+        let (entries, trails) = verify(stores.trail.as_ref()).await?;
+        Ok(format!("{}: {entries} audit entries in {trails} trails, all of which hold", stores.about))
     })
+}
+
+/// Follows every audit trail to its end.
+async fn verify(trail: &dyn AuditTrail) -> Result<(i64, usize), Failure> {
+    let fail = |error: StoreError| Failure::of(&error, "");
+    let trails = trail.trails().await.map_err(fail)?;
+    let mut count = 0;
+    for &(organization, head, hash) in &trails {
+        let broken = |broken: Broken| {
+            Failure::new(
+                "database_damaged",
+                format!("the audit trail of organization {organization}: {broken}"),
+            )
+            .way_out("find out who could write to the database, and restore a backup to compare")
+        };
+        let (mut verifier, mut after) = (Verifier::default(), 0);
+        while after < head {
+            let entries = trail.entries_after(organization, after, 1_000).await.map_err(fail)?;
+            let Some(last) = entries.last() else { break };
+            after = last.sequence;
+            entries.iter().try_for_each(|entry| verifier.take(entry)).map_err(broken)?;
+        }
+        verifier.finish(head, &hash).map_err(broken)?;
+        count += head;
+    }
+    Ok((count, trails.len()))
 }
 
 /// Where a process of this configuration can be asked.

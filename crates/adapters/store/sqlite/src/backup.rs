@@ -48,7 +48,7 @@ pub fn copy(folder: &Path, to: &Path) -> Result<Snapshot, OpenError> {
         let mut target = Connection::open(to).map_err(damaged(to))?;
         let backup = Backup::new(&source, &mut target).map_err(damaged(&from))?;
         // In one step: a step at a time would start again with every commit in between.
-        backup.run_to_completion(-1, Duration::from_millis(50), None).map_err(damaged(to))?;
+        backup.run_to_completion(i32::MAX, Duration::from_millis(50), None).map_err(damaged(to))?;
         drop(backup);
         target.execute_batch("PRAGMA journal_mode = DELETE").map_err(damaged(to))?;
     }

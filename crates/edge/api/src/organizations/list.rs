@@ -21,7 +21,7 @@ use crate::platform::Platform;
 pub(crate) struct Listed {
     /// The organizations.
     items: Vec<View>,
-    /// Where the next page begins; absent on the last.
+    /// Where the next page begins; null on the last.
     next_cursor: Option<String>,
     /// Whether there is a next page.
     has_more: bool,

@@ -50,6 +50,7 @@ pub async fn the_system_sees_every_organization(subject: Subject) {
     let (cx, other, system) = (subject.organization(), subject.organization(), subject.system());
     let (a, b) = (insert(&subject, &cx, "a").await, insert(&subject, &other, "b").await);
     assert_eq!(all(&subject, &system).await, [a.clone(), b]);
+    assert_eq!(subject.store.count(&system, Specimen::select()).await.unwrap(), 2);
     let after = changed(&a, 7);
     subject.store.commit(&system, Commit::new().update(&a, &after)).await.unwrap();
     assert_eq!(all(&subject, &cx).await, [after]);

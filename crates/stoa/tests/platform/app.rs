@@ -1,0 +1,263 @@
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use stoa_harness::{Database, Postgres};
+use tempfile::TempDir;
+
+pub(crate) const TOKEN: &str = "stoa_op_000000000000000000000000000000000000000000000000";
+const MASTER: &str = "test:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+/// A running platform, which can be killed and started again on the same data.
+pub(crate) struct App {
+    pub(crate) folder: TempDir,
+    pub(crate) database: Option<Database>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    child: Child,
+    address: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
+    }
+
+    /// The code of a problem document.
+    #[track_caller]
+    pub(crate) fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{} {}", self.status, self.text);
+        let json = self.json();
+        assert_eq!(json["status"], self.status);
+        assert_eq!(json["traceId"].as_str().unwrap().len(), 32);
+        json["code"].as_str().unwrap().to_owned()
+    }
+}
+
+impl App {
+    pub(crate) fn embedded() -> Self {
+        Self::start(None)
+    }
+
+    pub(crate) fn cluster() -> Self {
+        Self::start(Some(database(&Postgres::shared())))
+    }
+
+    pub(crate) fn on(database: Database) -> Self {
+        Self::start(Some(database))
+    }
+
+    /// One in a folder, not yet started.
+    pub(crate) fn in_folder(folder: TempDir) -> Self {
+        Self { folder, database: None, running: Mutex::new(None) }
+    }
+
+    fn start(database: Option<Database>) -> Self {
+        let app = Self { folder: TempDir::new().unwrap(), database, running: Mutex::new(None) };
+        app.restart();
+        app
+    }
+
+    /// The command with everything that makes it this platform.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = stoa(self.folder.path());
+        if let Some(database) = &self.database {
+            command.env("DATABASE_URL", database.url());
+        }
+        command
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Starts it, on the data that is there.
+    pub(crate) fn restart(&self) {
+        let mut child = self
+            .command()
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (mut errors, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        let reading = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = errors.read(&mut buffer) {
+                kept.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+            }
+        });
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let url = line.trim().strip_prefix("API")?.trim().strip_prefix("http://")?;
+            url.strip_suffix("/v1")?.parse().ok()
+        });
+        let Some(address) = address else {
+            let status = child.wait();
+            let _ = reading.join();
+            panic!("it did not start: {status:?}\n{}", log.lock().unwrap());
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        *self.running.lock().unwrap() = Some(Running { child, address, log });
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.running
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map_or_else(String::new, |running| running.log.lock().unwrap().clone())
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(&self) {
+        if let Some(mut running) = self.running.lock().unwrap().take() {
+            running.child.kill().unwrap();
+            running.child.wait().unwrap();
+        }
+    }
+
+    /// Asks it to end; how it ended.
+    pub(crate) fn stop(&self) -> i32 {
+        let mut running = self.running.lock().unwrap().take().unwrap();
+        Command::new("kill").args(["-TERM", &running.child.id().to_string()]).status().unwrap();
+        running.child.wait().unwrap().code().unwrap_or(-1)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.lock().unwrap().as_ref().unwrap().address
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], "").unwrap()
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
+        self.ask("POST", path, &[], body).unwrap()
+    }
+
+    pub(crate) fn with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.ask(method, path, headers, body).unwrap()
+    }
+
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> std::io::Result<Answer> {
+        ask(self.address(), method, path, headers, body)
+    }
+
+    /// Makes an organization.
+    pub(crate) fn organization(&self, slug: &str) -> Value {
+        let answer =
+            self.post("/v1/organizations", &format!(r#"{{"slug":"{slug}","name":"Name of {slug}"}}"#));
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.json()
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The binary, with a data folder and without the configuration of whoever runs the tests.
+pub(crate) fn stoa(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stoa"));
+    for name in ["DATABASE_URL", "DATABASE_OWNER_URL", "MODE", "PORT", "NODE_ID", "LOG_LEVEL"] {
+        command.env_remove(name);
+    }
+    command
+        .current_dir(folder)
+        .env("STOA_DATA__FOLDER", folder.join("data"))
+        .env("STOA_SECRETS__MASTER_KEYS", MASTER)
+        .env("STOA_SECRETS__OPERATOR_TOKEN", TOKEN)
+        .env("STOA_LIMITS__BURST", "1000000")
+        .env("STOA_LIMITS__PER_SECOND", "1000000");
+    command
+}
+
+/// A database with the schema of the platform.
+pub(crate) fn database(server: &Arc<Postgres>) -> Database {
+    server.database("platform", |owner_url| {
+        let folder = TempDir::new().unwrap();
+        let runtime_url = owner_url.replace("stoa_owner@", "stoa@");
+        let migrated = stoa(folder.path())
+            .env("DATABASE_OWNER_URL", owner_url)
+            .env("DATABASE_URL", runtime_url)
+            .arg("migrate")
+            .output()
+            .unwrap();
+        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    })
+}
+
+/// One request; the operator's, unless the headers say otherwise.
+pub(crate) fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> std::io::Result<Answer> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
+    stream.set_read_timeout(Some(Duration::from_secs(40)))?;
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: stoa\r\nConnection: close\r\n");
+    let given = |name: &str| headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+    if !given("authorization") {
+        request.push_str(&format!("Authorization: Bearer {TOKEN}\r\n"));
+    }
+    if !body.is_empty() && !given("content-type") {
+        request.push_str("Content-Type: application/json\r\n");
+    }
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    stream.write_all(request.as_bytes())?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let cut = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the answer was cut off");
+    let (head, rest) = text.split_once("\r\n\r\n").ok_or_else(cut)?;
+    let mut lines = head.lines();
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .and_then(|status| status.parse().ok())
+        .ok_or_else(cut)?;
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let length = headers
+        .iter()
+        .find(|(name, _)| name == "content-length")
+        .and_then(|(_, value)| value.parse::<usize>().ok());
+    if length.is_some_and(|length| rest.len() < length) {
+        return Err(cut());
+    }
+    Ok(Answer { status, headers, text: rest.to_owned() })
+}

@@ -1,0 +1,65 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::app::{App, ask, stoa};
+
+/// Lets the writers end, also when the test fails.
+struct Stopping<'s>(&'s AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_backup_under_load_restores_to_a_consistent_state() {
+    let app = App::embedded();
+    let (address, stop) = (app.address(), AtomicBool::new(false));
+    let backup = app.folder.path().join("backup");
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let stop = &stop;
+            scope.spawn(move || {
+                for number in 0.. {
+                    if stop.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let body = format!(
+                        r#"{{"slug":"w{writer}-{number}","name":"x","contactEmail":"a@example.org"}}"#
+                    );
+                    assert_eq!(ask(address, "POST", "/v1/organizations", &[], &body).unwrap().status, 201);
+                }
+            });
+        }
+        let _stopping = Stopping(&stop);
+        while app.get("/v1/organizations?count=true").json()["total"].as_i64().unwrap() < 50 {}
+        let output = app.command().args(["backup", "--to"]).arg(&backup).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    });
+    let again = app.command().args(["backup", "--to"]).arg(&backup).output().unwrap();
+    assert_eq!(again.status.code(), Some(1), "a backup is never overwritten");
+    app.kill();
+    let fresh = tempfile::TempDir::new().unwrap();
+    let output = stoa(fresh.path()).args(["restore", "--from"]).arg(&backup).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let checked = stoa(fresh.path()).args(["config", "check"]).output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(said.contains("all of which hold"), "{said}");
+    // The restored platform has everything up to one moment, and goes on.
+    let restored = App::in_folder(fresh);
+    restored.restart();
+    let total = restored.get("/v1/organizations?count=true").json()["total"].as_i64().unwrap();
+    assert!(total >= 50);
+    let page = restored.get("/v1/organizations?limit=100").json();
+    assert!(page["items"].as_array().unwrap().iter().all(|one| one["contactEmail"] == "a@example.org"));
+    let made = restored.organization("after-the-restore");
+    let stream = format!("stream=organization/{}", made["id"].as_str().unwrap());
+    assert_eq!(restored.get(&format!("/v1/events?{stream}")).json()["items"][0]["epoch"], 1);
+    let old = format!("/v1/organizations/{}/suspend", page["items"][0]["id"].as_str().unwrap());
+    assert_eq!(restored.post(&old, "").status, 200);
+    let stream = format!("stream=organization/{}", page["items"][0]["id"].as_str().unwrap());
+    let events = restored.get(&format!("/v1/events?{stream}")).json();
+    assert_eq!((&events["items"][1]["epoch"], &events["items"][1]["offset"]), (&2.into(), &2.into()));
+    let twice = stoa(restored.folder.path()).args(["restore", "--from"]).arg(&backup).output().unwrap();
+    assert_eq!(twice.status.code(), Some(1), "a restore never overwrites");
+}

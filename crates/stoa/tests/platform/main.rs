@@ -1,0 +1,29 @@
+//! The platform as its users meet it: the binary, over HTTP, on SQLite and on PostgreSQL.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it does not expect is to fail"
+)]
+
+mod app;
+mod backup;
+mod crash;
+mod events;
+mod organizations;
+mod outage;
+mod start;
+
+/// Declares each case twice: on SQLite, and on PostgreSQL.
+macro_rules! on_both {
+    ($($case:ident)*) => {
+        mod embedded {
+            $(#[test] fn $case() { super::$case(&crate::app::App::embedded()); })*
+        }
+        mod cluster {
+            $(#[test] fn $case() { super::$case(&crate::app::App::cluster()); })*
+        }
+    };
+}
+pub(crate) use on_both;
