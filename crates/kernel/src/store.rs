@@ -40,7 +40,7 @@ pub use failure::{StoreError, StoreErrorKind};
 pub use field::{Field, Json, Personal};
 pub use port::{
     AuditTrail, BoxFuture, Consistency, EventFilter, EventLog, Keyring, Lease, Leases, Receipt, Replayed,
-    Store,
+    Store, Trail,
 };
 pub use record::{Column, ColumnMeta, Corrupt, Record, RecordMeta, Retention, Tenancy, UniqueMeta};
 pub use select::{Condition, Order, Page, PageRequest, Query, Select, Test};

@@ -15,20 +15,19 @@ pub struct Migration {
     pub postgres: &'static str,
 }
 
-macro_rules! migrations {
-    ($($number:literal $name:literal),* $(,)?) => {
-        /// Every migration, in order.
-        pub const ALL: &[Migration] = &[$(Migration {
+macro_rules! migration {
+    ($number:literal, $name:literal, $file:literal) => {
+        Migration {
             number: $number,
             name: $name,
-            sqlite: include_str!(concat!("../../../../migrations/sqlite/", stringify!($number), "_", $name, ".sql")),
-            postgres: include_str!(concat!("../../../../migrations/postgres/", stringify!($number), "_", $name, ".sql")),
-        }),*];
+            sqlite: include_str!(concat!("../../../../migrations/sqlite/", $file)),
+            postgres: include_str!(concat!("../../../../migrations/postgres/", $file)),
+        }
     };
 }
-migrations! {
-    0001 "foundation",
-}
+
+/// Every migration, in order.
+pub const ALL: &[Migration] = &[migration!(1, "foundation", "0001_foundation.sql")];
 
 /// What identifies a migration that was applied: the SHA-256 of its text, in hexadecimal.
 #[must_use]

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sea_query::{
-    Alias, Condition as Where, Expr, ExprTrait as _, Func, LockType, Order as Direction, PostgresQueryBuilder,
-    Query, SelectStatement, SqliteQueryBuilder,
+    Alias, Condition as Where, Expr, ExprTrait as _, Func, LockType, Order as Direction,
+    PostgresQueryBuilder, Query, SelectStatement, SqliteQueryBuilder,
 };
 use stoa_kernel::context::Scope;
 use stoa_kernel::store::{Kind, RecordMeta, Select, StoreError, StoreErrorKind, Test, Value};

@@ -33,7 +33,6 @@ pub fn document() -> OpenApi {
 }
 
 /// Everything that a process serves: the API, its documentation, and how it does.
-#[must_use]
 pub fn router(platform: &Arc<Platform>) -> Router {
     let (api, document) = operations().split_for_parts();
     let document = openapi::complete(document);
@@ -55,7 +54,6 @@ pub fn router(platform: &Arc<Platform>) -> Router {
 }
 
 /// What is served on the port for operators alone: health and metrics.
-#[must_use]
 pub fn ops_router(platform: &Arc<Platform>) -> Router {
     Router::new()
         .merge(ops::router())

@@ -32,7 +32,6 @@ pub async fn secure(request: Request, next: Next) -> Response {
 }
 
 /// CORS for these origins; none when there are none. Never `*`.
-#[must_use]
 pub fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
     CorsLayer::new()
@@ -58,7 +57,6 @@ pub fn cors(origins: &[String]) -> CorsLayer {
 }
 
 /// Compression where it helps: not for streams of events.
-#[must_use]
 pub fn compression() -> CompressionLayer<impl tower_http::compression::predicate::Predicate> {
     CompressionLayer::new()
         .compress_when(DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream")))

@@ -230,7 +230,7 @@ mod tests {
             let whole = trail(length);
             let head = whole.last().unwrap().clone();
             prop_assert_eq!(verify(&whole, &head), Ok(()));
-            let mut altered = whole.clone();
+            let mut altered = whole;
             let at = at.index(altered.len());
             match how {
                 0 => altered[at].entry.diff.push(' '),

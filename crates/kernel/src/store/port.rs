@@ -181,6 +181,9 @@ pub trait EventLog: Send + Sync {
     fn sequence(&self, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>>;
 }
 
+/// An organization that has an audit trail (0 is the installation), the last place of it, and the hash there.
+pub type Trail = (i64, i64, Hash);
+
 /// The audit trail, as whoever proves it sees it.
 pub trait AuditTrail: Send + Sync {
     /// Entries of an organization (0 is the installation) after a place, in order, at most `limit`.
@@ -194,11 +197,11 @@ pub trait AuditTrail: Send + Sync {
         limit: u32,
     ) -> BoxFuture<'_, Result<Vec<Chained>, StoreError>>;
 
-    /// Every organization that has a trail, with its last place and the hash there.
+    /// Every trail.
     ///
     /// # Errors
     /// See [`StoreError`].
-    fn trails(&self) -> BoxFuture<'_, Result<Vec<(i64, i64, Hash)>, StoreError>>;
+    fn trails(&self) -> BoxFuture<'_, Result<Vec<Trail>, StoreError>>;
 }
 
 /// A claim that is held for a time.

@@ -1,7 +1,6 @@
 //! The platform as its users meet it: the binary, over HTTP, on SQLite and on PostgreSQL.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that meets what it does not expect is to fail"

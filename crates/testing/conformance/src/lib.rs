@@ -8,7 +8,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a case that fails is to panic"
 )]
@@ -87,6 +86,7 @@ macro_rules! store_suite {
             a_reader_sees_its_own_organization_alone
             an_organization_cannot_write_for_another
             the_system_sees_every_organization
+            nothing_ever_crosses_between_two_organizations
             pages_show_every_record_once_in_every_order
             every_condition_selects_what_it_says
             text_is_ordered_by_bytes_and_empty_is_not_null

@@ -96,6 +96,10 @@ impl Postgres {
     /// # Errors
     /// What the server said.
     pub fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
+        self.try_sql_as("postgres", database, sql)
+    }
+
+    fn try_sql_as(&self, role: &str, database: &str, sql: &str) -> Result<String, String> {
         let port = self.port.to_string();
         let output = Command::new(program("psql"))
             .args([
@@ -110,7 +114,7 @@ impl Postgres {
                 "-p",
                 &port,
                 "-U",
-                "postgres",
+                role,
                 "-d",
                 database,
                 "-c",
@@ -227,6 +231,14 @@ impl Database {
     #[must_use]
     pub fn server(&self) -> &Arc<Postgres> {
         &self.server
+    }
+
+    /// Runs SQL in it as a role.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub fn try_sql_as(&self, role: &str, sql: &str) -> Result<String, String> {
+        self.server.try_sql_as(role, &self.name, sql)
     }
 
     /// Runs SQL in it as the superuser.

@@ -1,5 +1,4 @@
 //! The store on PostgreSQL passes what every store must, with prepared statements and behind a pooler.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up is to fail")]
 
 mod setup;
 

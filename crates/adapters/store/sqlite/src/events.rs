@@ -35,7 +35,7 @@ impl EventLog for SqliteStore {
             let rows = reader.rows(
                 "SELECT coalesce(max(position), 0) FROM scoped_events",
                 &[],
-                std::iter::once(Kind::Integer),
+                &std::iter::once(Kind::Integer),
                 None,
             )?;
             Ok(rows.first().and_then(|row| row.first()).and_then(Value::integer).unwrap_or(0))

@@ -8,6 +8,12 @@ use stoa_kernel::store::Record as _;
 
 /// What a statement about `meta` ran into.
 pub(crate) fn of(error: &rusqlite::Error, meta: Option<&RecordMeta>) -> StoreError {
+    if let rusqlite::Error::SqlInputError { msg, .. } = error {
+        return StoreError::new(
+            StoreErrorKind::Invalid,
+            format!("a statement that the database refuses: {msg}"),
+        );
+    }
     let rusqlite::Error::SqliteFailure(code, message) = error else {
         return StoreError::new(
             StoreErrorKind::Corrupt,

@@ -80,7 +80,7 @@ impl Reader {
         &self,
         sql: &str,
         values: &[Value],
-        kinds: impl Iterator<Item = Kind> + Clone,
+        kinds: &(impl Iterator<Item = Kind> + Clone),
         meta: Option<&RecordMeta>,
     ) -> Result<Vec<Vec<Value>>, StoreError> {
         let read = || -> rusqlite::Result<Vec<Vec<Value>>> {

@@ -105,11 +105,29 @@ impl SqliteStore {
         self.writer.commit(prepared, cx.deadline).await
     }
 
+    /// Runs any SQL as a reader within a scope: for tests that try to look past it.
+    ///
+    /// # Errors
+    /// What the database refused.
+    #[doc(hidden)]
+    pub fn probe(&self, scope: Scope, sql: &str) -> Result<Vec<Vec<Value>>, StoreError> {
+        self.readers.within(scope)?.rows(sql, &[], &std::iter::once(Kind::Integer), None)
+    }
+
+    /// Runs any SQL as the writer within a scope: for tests that try to write past it.
+    ///
+    /// # Errors
+    /// What the database refused.
+    #[doc(hidden)]
+    pub async fn probe_write(&self, scope: Scope, sql: &'static str) -> Result<usize, StoreError> {
+        self.writer.probe(scope, sql).await
+    }
+
     /// Rows as they are stored: sealed values are sealed.
     pub(crate) fn sealed_rows(&self, scope: Scope, select: &Select) -> Result<Vec<Vec<Value>>, StoreError> {
         let bound = self.renderer.select(scope, select, false)?;
         let kinds = select.meta.columns.iter().map(ColumnMeta::stored_kind);
-        self.readers.within(scope)?.rows(&bound.text.sql, &bound.values, kinds, Some(select.meta))
+        self.readers.within(scope)?.rows(&bound.text.sql, &bound.values, &kinds, Some(select.meta))
     }
 
     pub(crate) fn opened_rows(&self, scope: Scope, select: &Select) -> Result<Vec<Vec<Value>>, StoreError> {
@@ -147,7 +165,7 @@ impl Store for SqliteStore {
             let rows = reader.rows(
                 &bound.text.sql,
                 &bound.values,
-                std::iter::once(Kind::Integer),
+                &std::iter::once(Kind::Integer),
                 Some(select.meta),
             )?;
             Ok(rows.first().and_then(|row| row.first()).and_then(Value::integer).unwrap_or(0))

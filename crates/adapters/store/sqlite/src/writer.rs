@@ -39,8 +39,8 @@ type Task = Box<dyn FnOnce(&Connection) -> Result<Box<dyn Any + Send>, StoreErro
 
 enum Work {
     Commit(Box<Prepared>),
-    /// Special ports write with SQL of their own, in the system's scope.
-    Task(Task),
+    /// Special ports write with SQL of their own.
+    Task(Scope, Task),
 }
 
 struct Request {
@@ -108,8 +108,21 @@ impl Writer {
         }
     }
 
+    /// Runs SQL of a special port, in the system's scope.
     pub(crate) async fn task<T: Send + 'static>(
         &self,
+        task: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.task_within(Scope::System, task).await
+    }
+
+    pub(crate) async fn probe(&self, scope: Scope, sql: &'static str) -> Result<usize, StoreError> {
+        self.task_within(scope, move |connection| connection.execute(sql, [])).await
+    }
+
+    async fn task_within<T: Send + 'static>(
+        &self,
+        scope: Scope,
         task: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let task: Task = Box::new(move |connection| {
@@ -117,7 +130,7 @@ impl Writer {
                 .map(|done| Box::new(done) as Box<dyn Any + Send>)
                 .map_err(|error| failure::of(&error, None))
         });
-        match self.ask(Work::Task(task), None).await? {
+        match self.ask(Work::Task(scope, task), None).await? {
             Done::Task(done) => done.downcast::<T>().map(|done| *done).map_err(|_| stopped()),
             Done::Commit(_) => Err(stopped()),
         }
@@ -235,10 +248,10 @@ impl Loop {
         let done = match work {
             Work::Commit(prepared) => {
                 self.scope.set(prepared.scope);
-                self.apply(*prepared).map(Done::Commit)
+                self.apply(&prepared).map(Done::Commit)
             }
-            Work::Task(task) => {
-                self.scope.set(Scope::System);
+            Work::Task(scope, task) => {
+                self.scope.set(scope);
                 task(&self.connection).map(Done::Task)
             }
         };
@@ -253,7 +266,7 @@ impl Loop {
         done
     }
 
-    fn apply(&mut self, prepared: Prepared) -> Result<Receipt, StoreError> {
+    fn apply(&mut self, prepared: &Prepared) -> Result<Receipt, StoreError> {
         for guard in &prepared.unchanged {
             if self.number(&guard.bound.text.sql, &guard.bound.values)?.is_none() {
                 return Err(guard.refusal());
@@ -268,9 +281,9 @@ impl Loop {
                 return Err(count.refusal(found));
             }
         }
-        self.audit(prepared.audit)?;
+        self.audit(&prepared.audit)?;
         let mut events = Vec::with_capacity(prepared.events.len());
-        for event in prepared.events {
+        for event in &prepared.events {
             events.push(self.event(event)?);
         }
         Ok(Receipt { events })
@@ -295,7 +308,7 @@ impl Loop {
         if write.exact && changed != 1 { Err(write.refusal()) } else { Ok(()) }
     }
 
-    fn audit(&self, entries: Vec<PreparedEntry>) -> Result<(), StoreError> {
+    fn audit(&self, entries: &[PreparedEntry]) -> Result<(), StoreError> {
         const HEAD: &str = "SELECT sequence, hash FROM main.audit_heads WHERE organization_id = ?1";
         const MOVE: &str = "INSERT INTO main.audit_heads (organization_id, sequence, hash) VALUES (?1, ?2, ?3) \
              ON CONFLICT (organization_id) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash";
@@ -338,7 +351,7 @@ impl Loop {
             .map_err(|error| failure::of(&error, Some(AuditEntry::META)))
     }
 
-    fn event(&mut self, event: PreparedEvent) -> Result<(stoa_kernel::id::EventId, i64), StoreError> {
+    fn event(&mut self, event: &PreparedEvent) -> Result<(stoa_kernel::id::EventId, i64), StoreError> {
         const HEAD: &str = "INSERT INTO main.streams (organization_id, stream, epoch, head) VALUES (?1, ?2, 1, 1) \
              ON CONFLICT (organization_id, stream) DO UPDATE SET head = head + 1 RETURNING epoch, head";
         const APPEND: &str = "INSERT INTO main.events (id, position, organization_id, stream, epoch, stream_offset, time, kind, \

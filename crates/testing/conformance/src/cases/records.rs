@@ -114,7 +114,7 @@ pub async fn a_commit_is_applied_whole_or_not_at_all(subject: Subject) {
     let commit =
         Commit::new().insert(&one).update(&kept, &changed(&kept, 9)).event(&noted("s", 1)).insert(&two);
     refused(subject.store.commit(&cx, commit).await, StoreErrorKind::Duplicate, Some("specimens_code_key"));
-    assert_eq!(all(&subject, &cx).await, [kept.clone()]);
+    assert_eq!(all(&subject, &cx).await, std::slice::from_ref(&kept));
     subject.sequenced().await;
     assert_eq!(subject.log.head().await.unwrap(), 0);
     let entries = subject.trail.entries_after(cx.scope.number(), 0, 100).await.unwrap();

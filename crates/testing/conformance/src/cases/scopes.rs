@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+
+use stoa_kernel::random::{Random as _, SplitMix64};
 use stoa_kernel::store::{Commit, Record as _, StoreErrorKind};
 
 use super::{all, changed, insert, noted, refused, specimen};
@@ -56,4 +59,66 @@ pub async fn the_system_sees_every_organization(subject: Subject) {
     assert_eq!(all(&subject, &cx).await, [after]);
     let entries = subject.trail.entries_after(cx.scope.number(), 0, 10).await.unwrap();
     assert_eq!(entries.len(), 2, "a change by the system is in the trail of the organization");
+}
+
+/// Random selects and commits of two organizations, against what each should hold.
+pub async fn nothing_ever_crosses_between_two_organizations(subject: Subject) {
+    let sides = [subject.organization(), subject.organization()];
+    let mut held: [BTreeMap<String, Specimen>; 2] = Default::default();
+    let mut random = SplitMix64::seeded(2026);
+    for step in 0..400 {
+        let own = usize::from(random.below(2) == 1);
+        let (cx, other) = (&sides[own], 1 - own);
+        let mut pick = |from: &BTreeMap<String, Specimen>| {
+            let at = random.below(from.len() as u64);
+            from.values().nth(usize::try_from(at).unwrap()).cloned()
+        };
+        let (mine, foreign) = (pick(&held[own]), pick(&held[other]));
+        match (random.below(6), mine, foreign) {
+            (0 | 1, ..) => {
+                let code = format!("c{}", random.below(60));
+                let record = specimen(&subject, cx, &code);
+                let done = subject.store.commit(cx, Commit::new().insert(&record)).await;
+                assert_eq!(done.is_ok(), !held[own].contains_key(&code), "step {step}");
+                held[own].entry(code).or_insert(record);
+            }
+            (2, Some(mine), _) => {
+                let next = changed(&mine, step);
+                subject.store.commit(cx, Commit::new().update(&mine, &next)).await.unwrap();
+                held[own].insert(next.code.clone(), next);
+            }
+            (3, Some(mine), _) => {
+                subject.store.commit(cx, Commit::new().delete(&mine)).await.unwrap();
+                held[own].remove(&mine.code);
+            }
+            (4, _, Some(foreign)) => {
+                let disguised = Specimen { organization_id: cx.scope.number(), ..foreign.clone() };
+                for record in [&foreign, &disguised] {
+                    let commits =
+                        [Commit::new().update(record, &changed(record, step)), Commit::new().delete(record)];
+                    for commit in commits {
+                        assert!(subject.store.commit(cx, commit).await.is_err(), "step {step}");
+                    }
+                }
+            }
+            (_, _, foreign) => {
+                let mut query = Specimen::select().prefix(Specimen::CODE, "c");
+                if let Some(foreign) = foreign {
+                    query = match random.below(3) {
+                        0 => query.eq(Specimen::ID, &foreign.id),
+                        1 => query.eq(Specimen::ORGANIZATION_ID, &foreign.organization_id),
+                        _ => query.eq(Specimen::CODE, &foreign.code),
+                    };
+                }
+                let found = subject.store.list(cx, query).await.unwrap();
+                assert!(
+                    found.iter().all(|record| held[own].get(&record.code) == Some(record)),
+                    "step {step}"
+                );
+            }
+        }
+    }
+    for (cx, held) in sides.iter().zip(&held) {
+        assert_eq!(all(&subject, cx).await, held.values().cloned().collect::<Vec<_>>());
+    }
 }

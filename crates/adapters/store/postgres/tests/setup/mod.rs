@@ -36,7 +36,7 @@ pub(crate) fn database() -> Database {
         };
         // A thread of its own: the test's runtime must not wait for itself.
         std::thread::spawn(move || {
-            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
         })
         .join()
         .unwrap();
