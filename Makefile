@@ -1,22 +1,29 @@
 # Every target is one readable line or a script.
-.PHONY: run demo test check bench-reconcile fuzz generate setup build
+.PHONY: run demo test crash check bench-reconcile bench-store fuzz generate setup build
 
-run: build demo            ## Build the release binary and reconcile the bundled statement with the bundled ledger
+run: build                 ## Build the release binary and start the platform
+	@scripts/run.sh
 
 build: setup
 	cargo build --release --locked -p stoa
 
-demo:                      ## Reconcile examples/demo and say where the report is
+demo: build                ## Reconcile examples/demo and say where the report is
 	@scripts/demo.sh
 
-test: setup                ## Run every test (pass ARGS to cargo nextest)
+test:                      ## Run every test (pass ARGS to cargo nextest)
 	@scripts/test.sh $(ARGS)
+
+crash:                     ## Kill the platform ROUNDS=300 times under load, on both databases, and look what is left
+	@STOA_CRASH_ROUNDS=$${ROUNDS:-300} scripts/test.sh -p stoa --test platform crash
 
 check: setup               ## Formatting, lints, dependencies, documentation, generated files
 	@scripts/check.sh
 
 generate:                  ## Make the generated files again
 	@scripts/generate.sh
+
+bench-store:               ## Compare the stores with the plain drivers and sqlx (RUNS=3 SECONDS_EACH=3)
+	@bench/store/run.sh
 
 bench-reconcile: build     ## Compare with DuckDB, Polars and pandas (EVENTS=1000000 RUNS=5)
 	@bench/reconcile/run.sh

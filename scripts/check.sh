@@ -9,5 +9,5 @@ if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check license
 cargo test --locked --quiet -p stoa-architecture
 echo "== documentation"; RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 echo "== generated files"; scripts/generate.sh --check
-echo "== scripts"; for script in scripts/*.sh bench/reconcile/*.sh .ci/run; do bash -n "$script"; done
+echo "== scripts"; for script in scripts/*.sh bench/*/*.sh .ci/run; do bash -n "$script"; done
 echo "all checks passed"

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Runs every test: documentation examples first, then everything else, so that the last lines are those of the runner.
+# Runs every test: documentation examples first, then everything else with one PostgreSQL server for all, so that the last lines are
+# those of the runner.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+TESTS=1 scripts/setup.sh
 cargo test --doc --workspace --locked --quiet
+cargo build --locked --quiet -p stoa-harness
+harness="${CARGO_TARGET_DIR:-target}/debug/stoa-harness"
 if cargo nextest --version >/dev/null 2>&1; then
-    exec cargo nextest run --workspace --locked "$@"
+    exec "$harness" run cargo nextest run --workspace --locked "$@"
 fi
-exec cargo test --workspace --locked --all-targets "$@"
+exec "$harness" run cargo test --workspace --locked --all-targets "$@"

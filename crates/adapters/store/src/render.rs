@@ -3,9 +3,9 @@
 //! A statement is rendered with `sea-query` the first time that its shape is seen; afterwards the text is found by the shape. Values
 //! are always bound, never written into the text.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rustc_hash::FxHashMap;
 use sea_query::{
     Alias, Condition as Where, Expr, ExprTrait as _, Func, LockType, Order as Direction,
     PostgresQueryBuilder, Query, SelectStatement, SqliteQueryBuilder,
@@ -56,7 +56,7 @@ enum Shape {
 #[derive(Debug)]
 pub struct Renderer {
     engine: Engine,
-    known: RwLock<HashMap<Shape, Arc<Rendered>>>,
+    known: RwLock<FxHashMap<Shape, Arc<Rendered>>>,
 }
 
 fn invalid(message: impl Into<String>) -> StoreError {

@@ -352,8 +352,16 @@ fn scope_and_locks(unit: &Prepared) -> String {
     sql
 }
 
+/// Sets the one scope of a transaction; without a scope there are no rows, so nothing else must be unset.
+pub(crate) fn scope_alone(scope: Scope) -> String {
+    match scope {
+        Scope::Organization(id) => format!("SET LOCAL stoa.organization = '{}'", id.raw()),
+        Scope::System => "SET LOCAL stoa.system = 'on'".to_owned(),
+    }
+}
+
 /// Sets the scope until the end of the transaction, or until the next is set.
-pub(crate) fn scope(scope: Scope) -> String {
+fn scope(scope: Scope) -> String {
     match scope {
         Scope::Organization(id) => {
             format!("SET LOCAL stoa.system = 'off'; SET LOCAL stoa.organization = '{}'", id.raw())

@@ -114,6 +114,10 @@ pub(crate) fn pool(options: &Options) -> Result<Pool, OpenError> {
     let mut config: Config =
         options.url.parse().map_err(|error: tokio_postgres::Error| OpenError::Address(error.to_string()))?;
     config.connect_timeout(options.connect_timeout).application_name("stoa");
+    if options.prepared {
+        // A pooler takes no options; there every transaction says it for itself.
+        config.options(format!("-c statement_timeout={}", options.statement_timeout.as_millis()));
+    }
     let manager =
         Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Pool::builder(manager)

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Row;
 
 use crate::bind::Read;
-use crate::committer::{Committers, Shared, scope};
+use crate::committer::{Committers, Shared, scope_alone};
 use crate::open::{self, OpenError, Options};
 use crate::pipeline::{Pipeline, Sent};
 use crate::{failure, listen};
@@ -129,8 +129,7 @@ impl PostgresStore {
             return Err(StoreError::new(StoreErrorKind::Deadline, "the deadline has passed"));
         }
         let mut pipeline = Pipeline::new(&connection, self.shared.prepared);
-        let timeout = left.min(most);
-        pipeline.plain(format!("BEGIN; SET LOCAL statement_timeout = {timeout}; {}", scope(within)));
+        pipeline.plain(format!("BEGIN; {}{}", self.timeout(left, most), scope_alone(within)));
         pipeline.send(sent).await.map_err(|error| failure::of(&error))?;
         pipeline.plain("COMMIT".to_owned());
         let (mut answers, failed) = pipeline.run().await;
@@ -139,6 +138,15 @@ impl PostgresStore {
             return Err(failure::of(&error));
         }
         Ok(if answers.len() > 1 { answers.swap_remove(1) } else { Vec::new() })
+    }
+
+    /// The time that a statement may take, where that is not what the connection was opened with: behind a pooler it was opened with
+    /// nothing.
+    fn timeout(&self, left: i64, most: i64) -> String {
+        if self.shared.prepared && left >= most {
+            return String::new();
+        }
+        format!("SET LOCAL statement_timeout = {}; ", left.min(most))
     }
 
     /// Rows as they are stored: sealed values are sealed.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use stoa_kernel::clock::Clock;
 use stoa_kernel::error::Coded;
@@ -174,10 +175,10 @@ pub(crate) fn writing(path: &Path) -> Result<Connection, OpenError> {
     connection
         .execute_batch(
             "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; \
-             PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384;",
+             PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536;",
         )
         .map_err(&fail)?;
-    connection.set_prepared_statement_cache_capacity(512);
+    prepare_once(&connection).map_err(&fail)?;
     Ok(connection)
 }
 
@@ -190,8 +191,14 @@ pub(crate) fn reading(path: &Path) -> Result<Connection, OpenError> {
     connection
         .execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA mmap_size = 268435456;")
         .map_err(&fail)?;
-    connection.set_prepared_statement_cache_capacity(512);
+    prepare_once(&connection).map_err(&fail)?;
     Ok(connection)
+}
+
+/// Keeps statements prepared, whatever is bound to them: otherwise SQLite plans anew for every other `LIMIT`.
+fn prepare_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(512);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
 const REMEMBERED: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

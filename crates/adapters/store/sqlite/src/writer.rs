@@ -26,8 +26,8 @@ const BATCH_MAX: usize = 512;
 /// The most commits that wait; beyond it callers are told to come again.
 const WAITING_MAX: usize = 8_192;
 /// From so many pages of write-ahead log on it is moved into the database in the background, and from so many by the writer itself.
-const CHECKPOINT_PAGES: i32 = 1_000;
-const CHECKPOINT_PAGES_MAX: i32 = 16_000;
+const CHECKPOINT_PAGES: i32 = 8_000;
+const CHECKPOINT_PAGES_MAX: i32 = 32_000;
 
 /// What the writer did.
 pub(crate) enum Done {
