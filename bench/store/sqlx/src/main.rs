@@ -86,6 +86,12 @@ async fn sqlite(seconds: f64) {
 
 async fn postgres(url: &str, seconds: f64) {
     let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(60)).connect(url).await.unwrap();
+    for organization in 1..=ORGANIZATIONS {
+        let mut transaction = pool.begin().await.unwrap();
+        sqlx::query("SELECT set_config('stoa.organization', $1, true)").bind(organization.to_string()).execute(&mut *transaction).await.unwrap();
+        sqlx::query("INSERT INTO audit_heads VALUES ($1, 0, $2) ON CONFLICT DO NOTHING").bind(organization).bind(vec![0u8; 32]).execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
     let next = Arc::new(AtomicI64::new(1 << 40));
     callers("postgres_whole_sqlx", seconds, move |caller| {
         let (pool, id, organization) = (pool.clone(), next.fetch_add(1, Ordering::Relaxed), caller % ORGANIZATIONS + 1);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
-use figment::providers::{Format as _, Serialized, Toml};
+use figment::providers::Serialized;
 use figment::value::{Dict, Map, Value};
 use serde::{Deserialize, Serialize};
 
@@ -312,8 +312,7 @@ pub(crate) fn load(
     if file.is_some() || path.exists() {
         let text =
             std::fs::read_to_string(path).map_err(|error| invalid(format!("{}: {error}", path.display())))?;
-        check_file(&text, path)?;
-        figment = figment.merge(Toml::string(&text)).merge(Source { name: FILE, values: file_values(&text) });
+        figment = figment.merge(Source { name: FILE, values: file_values(&text, path)? });
     }
     let flags = flags.iter().map(|(key, text)| ((*key).to_owned(), typed(key, text))).collect();
     figment = figment
@@ -357,21 +356,18 @@ fn flatten(prefix: &str, dict: &Dict, values: &mut Vec<(String, Value)>) {
     }
 }
 
-fn file_values(text: &str) -> Vec<(String, Value)> {
-    use figment::Provider as _;
+/// The keys and values of a file, all of which are known.
+fn file_values(text: &str, path: &Path) -> Result<Vec<(String, Value)>, Failure> {
+    let fail =
+        |error: &dyn std::fmt::Display| invalid(format!("{}: {}", path.display(), error.to_string().trim()));
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| fail(&error))?;
+    let dict = Value::serialize(&table).map_err(|error| fail(&error))?;
     let mut values = Vec::new();
-    if let Ok(data) = Toml::string(text).data() {
-        data.values().for_each(|dict| flatten("", dict, &mut values));
+    if let Value::Dict(_, dict) = &dict {
+        flatten("", dict, &mut values);
     }
-    values
-}
-
-fn check_file(text: &str, path: &Path) -> Result<(), Failure> {
-    use figment::Provider as _;
-    if let Err(error) = Toml::string(text).data() {
-        return Err(invalid(format!("{}: {}", path.display(), error.to_string().trim())));
-    }
-    file_values(text).iter().try_for_each(|(key, _)| known(key, &path.display().to_string()))
+    values.iter().try_for_each(|(key, _)| known(key, &path.display().to_string()))?;
+    Ok(values)
 }
 
 /// The modes of a process.

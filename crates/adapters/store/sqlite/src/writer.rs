@@ -1,5 +1,5 @@
-//! The writer: one thread that applies every waiting commit in one transaction, each in its own savepoint, and answers all of them
-//! after one fsync.
+//! The writer: one thread that applies every waiting commit in one transaction, and answers all of them after one fsync. When one of
+//! them is refused, all are applied again, each in its own savepoint.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -206,6 +206,11 @@ impl Loop {
     fn batch(&mut self, batch: Vec<Request>) -> bool {
         let size = batch.len();
         let start = self.position;
+        metrics::histogram!("stoa_store_batch_size").record(u32::try_from(size).unwrap_or(u32::MAX));
+        let batch = match self.all_or_none(batch) {
+            Ok(()) => return self.position > start,
+            Err(batch) => batch,
+        };
         let mut answers = Vec::with_capacity(size);
         let begun = self.execute("BEGIN IMMEDIATE");
         for Request { work, deadline, answer } in batch {
@@ -229,12 +234,42 @@ impl Loop {
                 }
             }
         }
-        metrics::histogram!("stoa_store_batch_size").record(u32::try_from(size).unwrap_or(u32::MAX));
         for (answer, done) in answers {
             // Who does not wait any more is not told; the change stands.
             let _ = answer.send(done);
         }
         self.position > start
+    }
+
+    /// Applies a batch without savepoints, which copy every page that a commit touches; gives it back, unapplied, when one of it is
+    /// refused. Refusals are rare, and a commit is a value that can be applied again.
+    fn all_or_none(&mut self, batch: Vec<Request>) -> Result<(), Vec<Request>> {
+        let now = self.clock.now();
+        let is_plain = |request: &Request| {
+            matches!(request.work, Work::Commit(_)) && request.deadline.is_none_or(|deadline| deadline >= now)
+        };
+        if !batch.iter().all(is_plain) || self.execute("BEGIN IMMEDIATE").is_err() {
+            return Err(batch);
+        }
+        let start = self.position;
+        let mut receipts = Vec::with_capacity(batch.len());
+        let applied = batch.iter().try_for_each(|request| {
+            let Work::Commit(prepared) = &request.work else { return Err(stopped()) };
+            self.scope.set(prepared.scope);
+            receipts.push(self.apply(prepared)?);
+            Ok(())
+        });
+        self.scope.clear();
+        if applied.and_then(|()| self.execute("COMMIT")).is_err() {
+            let _ = self.execute("ROLLBACK");
+            self.position = start;
+            return Err(batch);
+        }
+        for (request, receipt) in batch.into_iter().zip(receipts) {
+            // Who does not wait any more is not told; the change stands.
+            let _ = request.answer.send(Ok(Done::Commit(receipt)));
+        }
+        Ok(())
     }
 
     fn execute(&self, sql: &str) -> Result<(), StoreError> {

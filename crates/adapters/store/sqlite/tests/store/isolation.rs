@@ -1,7 +1,4 @@
 //! Whoever writes SQL by hand sees and changes nothing of another organization; and the catalog is what the records say.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot be set up is to fail")]
-
-mod setup;
 
 use rusqlite::Connection;
 use stoa_conformance::Specimen;
@@ -23,7 +20,7 @@ fn context(organization: u64) -> Context {
 
 async fn two_organizations() -> (SqliteStore, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(setup::options(folder.path())).unwrap();
+    let store = SqliteStore::open(crate::setup::options(folder.path())).unwrap();
     for organization in [7, 8] {
         let specimen = Specimen {
             id: stoa_kernel::id::Id::from_raw(organization * 100).unwrap(),

@@ -1,6 +1,4 @@
 //! Fresh stores.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up is to fail")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! The store on PostgreSQL passes what every store must, with prepared statements and behind a pooler.
 
-mod setup;
-
 mod direct {
     stoa_conformance::store_suite!(crate::setup::fresh);
 }

@@ -1,7 +1,4 @@
 //! Whoever writes SQL by hand sees and changes nothing of another organization; and the catalog is what the records say.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up is to fail")]
-
-mod setup;
 
 use std::fmt::Write as _;
 
@@ -20,11 +17,10 @@ fn as_runtime(database: &stoa_harness::Database, sql: &str) -> Result<String, St
 
 #[test]
 fn a_raw_probe_sees_and_changes_its_own_rows_alone() {
-    let database = setup::database();
+    let database = crate::setup::database();
     let row = |organization: i64| {
         format!(
-            "INSERT INTO specimens VALUES ({0}00, {0}, 'a', 1, true, NULL, NULL, '{{}}', NULL, NULL, NULL, 1);",
-            organization
+            "INSERT INTO specimens VALUES ({organization}00, {organization}, 'a', 1, true, NULL, NULL, '{{}}', NULL, NULL, NULL, 1);"
         )
     };
     database.sql(&format!("{}{}", row(7), row(8)));
@@ -69,7 +65,7 @@ fn a_raw_probe_sees_and_changes_its_own_rows_alone() {
 
 #[test]
 fn every_tenant_table_is_protected_and_the_catalog_is_what_the_records_say() {
-    let database = setup::database();
+    let database = crate::setup::database();
     let tables = database.sql(
         "SELECT string_agg(relname, ',' ORDER BY relname COLLATE \"C\") FROM pg_class WHERE relkind IN ('r', 'p') \
          AND relnamespace = 'public'::regnamespace AND relname <> 'schema_migrations'",
