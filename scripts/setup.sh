@@ -11,6 +11,7 @@ if [ "${TESTS:-}" = 1 ]; then
     need pgbouncer pgbouncer
     need redis-server redis-server
     need nats-server nats-server
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 fi
 if [ ${#missing[@]} -gt 0 ]; then

@@ -7,6 +7,10 @@ TESTS=1 scripts/setup.sh
 cargo test --doc --workspace --locked --quiet
 cargo build --locked --quiet -p stoa-harness
 harness="${CARGO_TARGET_DIR:-target}/debug/stoa-harness"
+if [ $# = 0 ]; then
+    cargo build --locked --quiet -p stoa
+    "$harness" run scripts/fuzz-api.sh
+fi
 if cargo nextest --version >/dev/null 2>&1; then
     exec "$harness" run cargo nextest run --workspace --locked "$@"
 fi

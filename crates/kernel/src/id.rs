@@ -61,6 +61,9 @@ pub enum ParseIdError {
 }
 
 impl<K: Kind> Id<K> {
+    /// The id of nothing: what stands where none could be issued.
+    pub const NONE: Self = Self { raw: 0, kind: PhantomData };
+
     /// The id with these bits; `None` when the top bit is set (an id is a positive 64-bit integer).
     #[must_use]
     pub const fn from_raw(raw: u64) -> Option<Self> {

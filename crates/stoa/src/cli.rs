@@ -129,7 +129,9 @@ impl Process {
         let flags =
             [("data.folder", data), ("server.listen", self.listen.clone()), ("mode", self.mode.clone())];
         let flags = flags.into_iter().filter_map(|(key, text)| Some((key, text?))).collect();
-        config::load(self.config.as_deref(), &flags, std::env::vars())
+        let variables = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+        config::load(self.config.as_deref(), &flags, variables)
     }
 }
 

@@ -102,14 +102,16 @@ pub struct PreparedEntry {
 pub struct Prepared {
     /// Whose records it may touch.
     pub scope: Scope,
+    /// The organizations whose records it writes.
+    pub touched: Vec<i64>,
     /// Records that must be as they were read, in a fixed order.
     pub unchanged: Vec<Statement>,
     /// The changes.
     pub writes: Vec<Statement>,
     /// The work that is asked for.
     pub jobs: Vec<Statement>,
-    /// The idempotency record.
-    pub idempotency: Option<Statement>,
+    /// The end of an idempotency record whose time is over, then the new one.
+    pub idempotency: Vec<Statement>,
     /// The conditions over numbers.
     pub counts: Vec<Count>,
     /// The audit entries, by organization.
@@ -161,10 +163,11 @@ impl Preparation<'_> {
         let now = self.clock.now();
         let mut prepared = Prepared {
             scope: cx.scope,
+            touched: commit.writes.iter().map(Write::organization).collect(),
             unchanged: Vec::new(),
             writes: Vec::with_capacity(commit.writes.len()),
             jobs: Vec::new(),
-            idempotency: None,
+            idempotency: Vec::new(),
             counts: Vec::new(),
             audit: Vec::with_capacity(commit.writes.len()),
             events: Vec::with_capacity(commit.events.len()),
@@ -184,7 +187,7 @@ impl Preparation<'_> {
             prepared.jobs.push(self.job(cx, job, now)?);
         }
         if let Some(idempotency) = commit.idempotency {
-            prepared.idempotency = Some(self.idempotency(cx, idempotency)?);
+            prepared.idempotency = self.idempotency(cx, idempotency, now)?;
         }
         for told in commit.events {
             prepared.events.push(self.event(cx, told, commit.client_mutation_id.as_deref(), now)?);
@@ -307,7 +310,16 @@ impl Preparation<'_> {
         Ok(statement(self.renderer.insert(QueuedJob::META), values, QueuedJob::META, false))
     }
 
-    fn idempotency(&self, cx: &Context, once: Idempotency) -> Result<Statement, StoreError> {
+    fn idempotency(
+        &self,
+        cx: &Context,
+        once: Idempotency,
+        now: Micros,
+    ) -> Result<Vec<Statement>, StoreError> {
+        let place =
+            [Value::Integer(cx.scope.number()), Value::Text(cx.actor.label()), Value::Text(once.key.clone())];
+        let over = place.into_iter().chain([now.to_value()]).collect();
+        let over = statement(self.renderer.end_expired(), over, IdempotencyKey::META, false);
         let mut values = vec![
             Value::Integer(cx.scope.number()),
             Value::Text(cx.actor.label()),
@@ -319,7 +331,9 @@ impl Preparation<'_> {
             once.expires.to_value(),
         ];
         self.vault.seal_row(IdempotencyKey::META, &mut values)?;
-        Ok(statement(self.renderer.insert(IdempotencyKey::META), values, IdempotencyKey::META, false))
+        let record =
+            statement(self.renderer.insert(IdempotencyKey::META), values, IdempotencyKey::META, false);
+        Ok(vec![over, record])
     }
 
     fn id<K: stoa_kernel::id::Kind>(&self) -> Result<stoa_kernel::id::Id<K>, StoreError> {

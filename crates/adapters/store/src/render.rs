@@ -11,7 +11,10 @@ use sea_query::{
     PostgresQueryBuilder, Query, SelectStatement, SqliteQueryBuilder,
 };
 use stoa_kernel::context::Scope;
+use stoa_kernel::store::Record as _;
 use stoa_kernel::store::{Kind, RecordMeta, Select, StoreError, StoreErrorKind, Test, Value};
+
+use crate::bookkeeping::IdempotencyKey;
 
 /// The engine that SQL is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +52,7 @@ enum Shape {
     Update(&'static str),
     Delete(&'static str),
     Unchanged(&'static str),
+    EndExpired,
     Select { table: &'static str, parts: Vec<u32>, tenant: bool, limit: bool, after: bool, count: bool },
 }
 
@@ -144,6 +148,27 @@ impl Renderer {
                 || query.to_owned().build(PostgresQueryBuilder).0,
                 identity(meta),
             )
+        })
+    }
+
+    /// Removes an idempotency record whose time is over: values are its organization, actor and key, and the time.
+    #[must_use]
+    pub fn end_expired(&self) -> Arc<Rendered> {
+        let meta = IdempotencyKey::META;
+        self.text(Shape::EndExpired, || {
+            let mut query = Query::delete();
+            query.from_table(Alias::new(meta.table));
+            for &index in meta.key {
+                query.and_where(Expr::col(column(meta, index)).eq(place()));
+            }
+            query.and_where(Expr::col(column(meta, IdempotencyKey::EXPIRES_AT.index)).lte(place()));
+            Rendered {
+                sql: match self.engine {
+                    Engine::Sqlite => query.build(SqliteQueryBuilder).0,
+                    Engine::Postgres => query.build(PostgresQueryBuilder).0,
+                },
+                kinds: kinds(meta, meta.key.iter().copied().chain([IdempotencyKey::EXPIRES_AT.index])),
+            }
         })
     }
 
@@ -427,7 +452,6 @@ mod tests {
     use crate::bookkeeping::{HeldLease, StoredEvent};
     use stoa_kernel::clock::Micros;
     use stoa_kernel::id::OrganizationId;
-    use stoa_kernel::store::Record as _;
 
     #[test]
     fn texts_after_a_prefix_begin_where_its_own_end() {

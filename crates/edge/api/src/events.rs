@@ -24,10 +24,15 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
 }
 
 /// Which events are wanted, and of whom.
-fn filter(params: &mut Params) -> (Scope, EventFilter) {
+fn filter(platform: &Platform, params: &mut Params) -> (Scope, EventFilter) {
     let scope = params.read::<OrganizationId>("organization").map_or(Scope::System, Scope::Organization);
-    let kinds =
+    let kinds: Vec<String> =
         params.text("type").map(|list| list.split(',').map(str::to_owned).collect()).unwrap_or_default();
+    let known = |kind: &str| platform.event_types.iter().any(|known| known.name == kind);
+    if kinds.iter().any(|kind| !known(kind)) {
+        let names = platform.event_types.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+        params.wrong("type", format!("the types are {names}"));
+    }
     let stream = params.text("stream");
     let since = params.text("since").and_then(|text| {
         let json = serde_json::Value::String(text);
@@ -39,6 +44,12 @@ fn filter(params: &mut Params) -> (Scope, EventFilter) {
         params.wrong("stream", "holds a NUL character");
     }
     (scope, EventFilter { kinds, stream, since })
+}
+
+/// What a cursor of a list of events is bound to.
+fn fingerprint(scope: Scope, filter: &EventFilter) -> u64 {
+    let hash = blake3::hash(format!("events|{scope:?}|{filter:?}").as_bytes());
+    u64::from_le_bytes(hash.as_bytes().first_chunk::<8>().copied().unwrap_or_default())
 }
 
 fn failed(error: &stoa_kernel::store::StoreError) -> Problem {

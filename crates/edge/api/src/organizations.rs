@@ -129,10 +129,10 @@ async fn change(
     let store = platform.store.as_ref();
     let work = async {
         let found = organization::by_id(store, cx, id).await.map_err(|error| problem(&error))?;
-        etag::require(asked.headers, found.version)?;
+        etag::require(asked.headers, &found.id, found.version)?;
         let Decided { value, commit } =
             decide(&found, platform.clock.as_ref()).map_err(|error| problem(&error))?;
-        let reply = render::reply(StatusCode::OK, value.version, &View::of(&value))?;
+        let reply = render::reply(StatusCode::OK, &value.id, value.version, &View::of(&value))?;
         Ok((value, commit, reply))
     };
     let refusal = |error, value: &Organization| problem(&organization::Error::of_commit(error, value));

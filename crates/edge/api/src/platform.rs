@@ -1,6 +1,7 @@
 //! What operations work with.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use stoa_http::idempotency::InFlight;
@@ -79,8 +80,12 @@ impl Platform {
     /// A platform of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let observer =
-            Observer { ids: Arc::clone(&parts.ids), clock: Arc::clone(&parts.clock), timeout: parts.timeout };
+        let observer = Observer {
+            ids: Arc::clone(&parts.ids),
+            clock: Arc::clone(&parts.clock),
+            timeout: parts.timeout,
+            seed: AtomicU64::new(0),
+        };
         let shedder = Shedder::new(parts.concurrency_max, parts.rate, Arc::clone(&parts.clock));
         Arc::new(Self {
             store: parts.store,

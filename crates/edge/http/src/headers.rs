@@ -45,6 +45,8 @@ pub fn cors(origins: &[String]) -> CorsLayer {
             idempotency::KEY,
             observe::REQUEST_ID,
             observe::TRACEPARENT,
+            observe::DEADLINE,
+            HeaderName::from_static("last-event-id"),
             HeaderName::from_static("stoa-organization"),
         ])
         .expose_headers([

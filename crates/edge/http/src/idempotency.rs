@@ -109,7 +109,11 @@ pub async fn once<T>(
     if let Some(found) = replayed(store, cx, &key.key).await? {
         return replay(found, &key);
     }
-    let (value, commit, reply) = decide.await?;
+    let (value, commit, reply) = match decide.await {
+        Ok(decided) => decided,
+        // The first request may have been applied meanwhile, and be the very reason for the refusal.
+        Err(problem) => return first_answer(store, cx, &key).await.unwrap_or(Err(problem)),
+    };
     let record = Idempotency {
         key: key.key.clone(),
         fingerprint: key.fingerprint,
@@ -118,13 +122,18 @@ pub async fn once<T>(
     };
     match store.commit(cx, commit.once(record)).await {
         Ok(_) => Ok(respond(reply)),
-        // Another process was first.
-        Err(error) if error.kind == StoreErrorKind::Replayed => match replayed(store, cx, &key.key).await? {
-            Some(found) => replay(found, &key),
-            None => Err(Problem::of(&error)),
+        Err(error) => match first_answer(store, cx, &key).await {
+            Some(answer) => answer,
+            None if error.kind == StoreErrorKind::Replayed => Err(Problem::of(&error)),
+            None => Err(refusal(error, &value)),
         },
-        Err(error) => Err(refusal(error, &value)),
     }
+}
+
+/// The answer of a request with this key that came first, if there is one now.
+async fn first_answer(store: &dyn Store, cx: &Context, key: &Key) -> Option<Result<Response, Problem>> {
+    let found = store.replayed(cx, &key.key).await.ok().flatten()?;
+    Some(replay(found, key))
 }
 
 async fn replayed(store: &dyn Store, cx: &Context, key: &str) -> Result<Option<Replayed>, Problem> {

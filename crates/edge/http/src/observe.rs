@@ -2,10 +2,11 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
@@ -42,6 +43,8 @@ pub struct Observer {
     pub clock: Arc<dyn Clock>,
     /// The most that a request may take.
     pub timeout: Duration,
+    /// Tells traces of one microsecond apart.
+    pub seed: AtomicU64,
 }
 
 impl std::fmt::Debug for Observer {
@@ -67,11 +70,14 @@ impl Observer {
             text(&REQUEST_ID).filter(|text| text.starts_with("req_")).and_then(|text| text.parse().ok());
         let request = match given {
             Some(request) => request,
-            None => self.ids.next().ok()?,
+            // A process that holds no node number cannot number requests, but must go on saying how it does.
+            None => self.ids.next().unwrap_or(RequestId::NONE),
         };
         let now = self.clock.now();
         let trace = text(&TRACEPARENT).and_then(|text| text.parse().ok()).or_else(|| {
-            let seed = request.raw() ^ now.0.cast_unsigned().rotate_left(32);
+            let seed = request.raw()
+                ^ self.seed.fetch_add(1, Ordering::Relaxed)
+                ^ now.0.cast_unsigned().rotate_left(32);
             let (high, low, span) =
                 (SplitMix64::mix(seed), SplitMix64::mix(!seed), SplitMix64::mix(seed ^ 0x5350_414E));
             TraceParent::new(u128::from(high) << 64 | u128::from(low), span | 1, true)
@@ -84,6 +90,36 @@ impl Observer {
     }
 }
 
+/// A request that is counted while it is under way, also when nobody waits for it any more.
+struct UnderWay;
+
+impl UnderWay {
+    fn start() -> Self {
+        metrics::gauge!("stoa_http_requests_in_flight").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        metrics::gauge!("stoa_http_requests_in_flight").decrement(1.0);
+    }
+}
+
+/// The method as metrics and logs name it: clients cannot make new names.
+fn label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "OTHER",
+    }
+}
+
 /// The middleware around everything else.
 pub async fn observe(State(observer): State<Arc<Observer>>, mut request: Request, next: Next) -> Response {
     let start = observer.clock.now();
@@ -93,19 +129,19 @@ pub async fn observe(State(observer): State<Arc<Observer>>, mut request: Request
             .into_response();
     };
     request.extensions_mut().insert(seen);
-    let method = request.method().clone();
+    let method = label(request.method());
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    metrics::gauge!("stoa_http_requests_in_flight").increment(1.0);
+    let under_way = UnderWay::start();
     let left = Duration::from_micros(u64::try_from(seen.deadline.since(start)).unwrap_or(0));
     let mut response = CURRENT
         .scope(seen, async {
             match tokio::time::timeout(left, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(_)) => {
-                    tracing::error!(%method, route, "a handler panicked");
+                    tracing::error!(method, route, "a handler panicked");
                     Problem::new("internal", "The request failed; the log has more under the trace id.")
                         .into_response()
                 }
@@ -114,14 +150,14 @@ pub async fn observe(State(observer): State<Arc<Observer>>, mut request: Request
             }
         })
         .await;
-    metrics::gauge!("stoa_http_requests_in_flight").decrement(1.0);
+    drop(under_way);
     let taken = observer.clock.now().since(start);
     let status = response.status().as_u16();
     let seconds = f64::from(u32::try_from(taken).unwrap_or(u32::MAX)) / 1e6;
-    metrics::histogram!("stoa_http_request_duration_seconds", "method" => method.to_string(), "route" => route.clone(), "status" => status.to_string())
+    metrics::histogram!("stoa_http_request_duration_seconds", "method" => method, "route" => route.clone(), "status" => status.to_string())
         .record(seconds);
     tracing::info!(
-        %method, route, status, duration_us = taken,
+        method, route, status, duration_us = taken,
         request_id = %seen.request, trace_id = format_args!("{:032x}", seen.trace.trace()),
         "request"
     );

@@ -60,7 +60,8 @@ impl Problem {
             }
             503 => {
                 tracing::warn!(code, error = %chain(error), "a request was refused");
-                Self::new(code, sentence(&error.to_string())).retry_after(1)
+                // What the driver says is for the log: it may name paths, roles and addresses.
+                Self::new(code, sentence(row.map_or("it is not available", |row| row.title))).retry_after(1)
             }
             507 => {
                 tracing::error!(code, error = %chain(error), "a request was refused");

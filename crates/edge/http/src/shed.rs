@@ -41,12 +41,14 @@ impl Shedder {
         }
     }
 
-    /// Whoever signs in is known by that; anybody else by the address. Neither is kept: only a keyed hash is.
-    fn caller(&self, headers: &HeaderMap, address: Option<IpAddr>) -> u64 {
-        match headers.get(header::AUTHORIZATION) {
-            Some(credential) => self.hashes.hash_one(credential.as_bytes()),
-            None => self.hashes.hash_one(address),
-        }
+    /// Takes a token of the credential, if there is one, and one of the address; the stricter counts, so that inventing credentials
+    /// helps nobody. Neither is kept: only a keyed hash is.
+    fn take(&self, headers: &HeaderMap, address: Option<IpAddr>) -> Verdict {
+        let of_address = self.limiter.take(self.hashes.hash_one(address));
+        let Some(credential) = headers.get(header::AUTHORIZATION) else { return of_address };
+        let of_credential = self.limiter.take(self.hashes.hash_one(credential.as_bytes()));
+        let strictness = |verdict: &Verdict| (verdict.allowed, verdict.remaining);
+        if strictness(&of_credential) < strictness(&of_address) { of_credential } else { of_address }
     }
 }
 
@@ -56,7 +58,7 @@ pub async fn shed(State(shedder): State<Arc<Shedder>>, request: Request, next: N
         return Problem::new("overloaded", "Too many requests are under way.").retry_after(1).into_response();
     };
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let verdict = shedder.limiter.take(shedder.caller(request.headers(), address));
+    let verdict = shedder.take(request.headers(), address);
     let mut response = if verdict.allowed {
         next.run(request).await
     } else {

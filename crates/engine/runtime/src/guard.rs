@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stoa_kernel::clock::Clock;
 use stoa_kernel::context::Context;
-use stoa_kernel::resilience::{Breaker, Policy};
+use stoa_kernel::resilience::{Breaker, BreakerState, Policy};
 use stoa_kernel::store::{
     BoxFuture, Commit, Consistency, Receipt, Replayed, Select, Store, StoreError, StoreErrorKind, Value,
 };
@@ -75,8 +75,12 @@ impl Admission<'_> {
 
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
+        // A caller who went away says nothing about the database. Where the breaker waits for a probe, an unanswered one is a failure.
         if !self.settled {
-            self.settle(false);
+            let is_probe = matches!(self.guard.breaker().state(), BreakerState::HalfOpen { .. });
+            if is_probe {
+                self.settle(false);
+            }
         }
     }
 }

@@ -78,20 +78,40 @@ pub(crate) fn restore(loaded: &Loaded, from: &Path, master_keys: Option<&Path>) 
         return Err(Failure::new("file_not_found", format!("{}: this is no whole backup", from.display()))
             .way_out("name the folder that `stoa backup` made"));
     }
-    if folder.join(DATABASE).exists() {
+    if [DATABASE, "stoa.db-wal", "stoa.db-shm"].iter().any(|name| folder.join(name).exists()) {
         return Err(Failure::new(
             "data_folder_in_use",
             format!("{}: there is a database already", folder.display()),
         )
         .way_out("restore into a fresh folder with --data"));
     }
+    // Read before anything is written, and never over others.
+    let keys = match master_keys {
+        None => None,
+        Some(path) => {
+            let unreadable =
+                |error: std::io::Error| Failure::io("secret_missing", &path.display().to_string(), &error);
+            let keys = fs::read_to_string(path).map_err(unreadable)?;
+            match fs::read_to_string(folder.join("master.keys")) {
+                Ok(there) if there.trim() == keys.trim() => None,
+                Ok(_) => {
+                    return Err(Failure::new(
+                        "secret_missing",
+                        format!("{}: there is another master.keys already", folder.display()),
+                    )
+                    .way_out("restore into a fresh folder with --data"));
+                }
+                Err(_) => Some(keys),
+            }
+        }
+    };
     let found = stoa_store_sqlite::inspect(&from.join(DATABASE)).map_err(|error| Failure::of(&error, ""))?;
     fs::create_dir_all(folder).map_err(fail)?;
     let draft = folder.join(".stoa.db.draft");
     fs::copy(from.join(DATABASE), &draft).map_err(fail)?;
     stoa_store_sqlite::renew_epochs(&draft).map_err(|error| Failure::of(&error, ""))?;
-    if let Some(keys) = master_keys {
-        fs::copy(keys, folder.join("master.keys")).map_err(fail)?;
+    if let Some(keys) = keys {
+        super::secrets::keep(&folder.join("master.keys"), &keys)?;
     }
     fs::File::open(&draft).and_then(|file| file.sync_all()).map_err(fail)?;
     fs::rename(&draft, folder.join(DATABASE)).map_err(fail)?;

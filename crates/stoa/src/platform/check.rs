@@ -66,6 +66,7 @@ pub(crate) fn openapi() -> Result<Exit, Failure> {
 /// Tries the configuration: its secrets, and its store.
 pub(crate) fn config_check(loaded: &Loaded) -> Result<Exit, Failure> {
     let config = &loaded.config;
+    secrets::look(config)?;
     let about = try_store(config)?;
     crate::print(&format!("The configuration can be used: {about}\n"))
 }
@@ -184,11 +185,7 @@ pub(crate) fn doctor(loaded: &Loaded) -> Result<Exit, Failure> {
         }
     };
     say("configuration", Ok(format!("mode {}", config.mode)));
-    say(
-        "secrets",
-        secrets::find(config)
-            .map(|secrets| format!("the current master key is {}", secrets.master_keys.current())),
-    );
+    say("secrets", secrets::look(config));
     say("store", try_store(config));
     let running = address(config).map(|address| match http::get(address, "/health/ready") {
         Ok((200, _)) => format!("a process is ready at {address}"),

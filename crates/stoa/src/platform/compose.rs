@@ -37,16 +37,17 @@ pub(crate) fn registry() -> Registry {
 
 /// The address without what must not be shown.
 pub(crate) fn shown(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-    let place = rest.rsplit('@').next().unwrap_or(rest);
-    format!("{scheme}://{place}")
+    stoa_store_postgres::describe(url).map_or_else(|| "PostgreSQL".to_owned(), |(_, shown)| shown)
 }
 
-/// The user of an address.
-pub(crate) fn role(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let user = rest.rsplit_once('@').map_or("", |(user, _)| user);
-    user.split(':').next().unwrap_or("").to_owned()
+/// The role of an address.
+fn role(url: &str) -> Result<String, Failure> {
+    stoa_store_postgres::describe(url).map(|(role, _)| role).filter(|role| !role.is_empty()).ok_or_else(
+        || {
+            Failure::new("config_invalid", "database.url names no role")
+                .way_out("write postgres://role:password@host:5432/database")
+        },
+    )
 }
 
 /// Opens the store of a configuration. With the owner's address the schema of PostgreSQL is brought up to date first.
@@ -107,7 +108,7 @@ pub(crate) async fn open(
 
 /// Brings the schema of PostgreSQL up to date, as its owner.
 pub(crate) async fn migrate(config: &Config) -> Result<usize, Failure> {
-    let role = role(&config.database.url);
+    let role = role(&config.database.url)?;
     let options = MigrateOptions {
         owner_url: &config.database.owner_url,
         runtime_role: &role,

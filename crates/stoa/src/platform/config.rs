@@ -360,7 +360,7 @@ fn flatten(prefix: &str, dict: &Dict, values: &mut Vec<(String, Value)>) {
 fn file_values(text: &str, path: &Path) -> Result<Vec<(String, Value)>, Failure> {
     let fail =
         |error: &dyn std::fmt::Display| invalid(format!("{}: {}", path.display(), error.to_string().trim()));
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| fail(&error))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| fail(&error.message()))?;
     let dict = Value::serialize(&table).map_err(|error| fail(&error))?;
     let mut values = Vec::new();
     if let Value::Dict(_, dict) = &dict {
@@ -409,6 +409,14 @@ fn validate(config: &Config) -> Result<(), Failure> {
     ] {
         if number == 0 {
             return Err(invalid(format!("{key}: at least 1")));
+        }
+    }
+    for origin in &config.server.cors_origins {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        if host.is_none_or(|host| host.is_empty() || host.contains(['*', '/']) || !origin.is_ascii()) {
+            return Err(invalid(format!(
+                "server.cors_origins: \"{origin}\" is not an origin, such as https://app.example.org"
+            )));
         }
     }
     if !["auto", "human", "json"].contains(&config.log.format.as_str()) {

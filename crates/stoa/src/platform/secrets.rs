@@ -38,7 +38,25 @@ fn new_operator_token() -> Result<String, Failure> {
     Ok(format!("stoa_op_{}", random_hex::<24>()?))
 }
 
-/// The secret in a file of the data folder, which is made with it when it is not there.
+/// Writes a file for its owner alone: whole, or not at all. One that is there already stays.
+pub(super) fn keep(path: &Path, text: &str) -> Result<(), Failure> {
+    let fail =
+        |error: std::io::Error| Failure::io("data_folder_unwritable", &path.display().to_string(), &error);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(fail)?;
+    let draft = path.with_extension("draft");
+    let _ = std::fs::remove_file(&draft);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(fail)?;
+    file.write_all(format!("{}\n", text.trim()).as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
+    let placed = std::fs::hard_link(&draft, path);
+    let _ = std::fs::remove_file(&draft);
+    placed.map_err(fail)?;
+    // The file is of use after a crash only when its folder knows it.
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
+}
+
+/// The secret in a file of the data folder. It is made with a new folder; beside a database that is there, a new one would be of no
+/// use, and hide that the right one is missing.
 fn kept(
     folder: &Path,
     name: &str,
@@ -50,15 +68,29 @@ fn kept(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(Failure::io("secret_missing", &path.display().to_string(), &error)),
     }
-    let fail =
-        |error: std::io::Error| Failure::io("data_folder_unwritable", &path.display().to_string(), &error);
-    std::fs::create_dir_all(folder).map_err(fail)?;
+    if name == MASTER_KEYS && folder.join("stoa.db").exists() {
+        return Err(Failure::new(
+            "secret_missing",
+            format!("{}: there is a database, but not the keys that it was sealed with", path.display()),
+        )
+        .way_out("put the master.keys of the original there, or set STOA_SECRETS__MASTER_KEYS"));
+    }
     let secret = make()?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(fail)?;
-    file.write_all(format!("{secret}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
-    // The file is of use after a crash only when its folder knows it.
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
+    keep(&path, &secret)?;
     Ok(secret)
+}
+
+/// Finds the secrets of a process without making any: for whoever only looks.
+pub(crate) fn look(config: &Config) -> Result<String, Failure> {
+    let path = config.data.folder.join(MASTER_KEYS);
+    if config.database.url.is_empty()
+        && config.secrets.master_keys.is_empty()
+        && !path.exists()
+        && !config.data.folder.join("stoa.db").exists()
+    {
+        return Ok("they are made at the first start".to_owned());
+    }
+    find(config).map(|secrets| format!("the current master key is {}", secrets.master_keys.current()))
 }
 
 /// Finds the secrets of a process.

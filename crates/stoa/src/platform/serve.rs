@@ -8,7 +8,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use stoa_api::{OperatorToken, Parts, Platform};
 use stoa_kernel::clock::{Clock, Micros};
-use stoa_kernel::store::{CursorKey, Leases};
+use stoa_kernel::store::CursorKey;
 use stoa_outbox::{Feed, Sequencer};
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::health::Health;
@@ -219,11 +219,10 @@ async fn node(
             }
         }
     });
-    let (own, name) = (Arc::clone(&ids), holder.to_owned());
+    let own = Arc::clone(&ids);
     lifecycle.started("node id", move || async move {
         renewing.abort();
-        let leases: Arc<dyn Leases> = leases;
-        let _ = own.release(leases.as_ref(), &name).await;
+        own.stop();
     });
     Ok(ids)
 }

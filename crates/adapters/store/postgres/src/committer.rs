@@ -96,11 +96,22 @@ async fn run(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>, mut ran
             }
         }
         metrics::histogram!("stoa_store_batch_size").record(u32::try_from(units.len()).unwrap_or(u32::MAX));
-        if units.len() > 1
-            && let Ok(receipts) = together(&shared, &units).await
-        {
-            answers.into_iter().zip(receipts).for_each(|(answer, receipt)| drop(answer.send(Ok(receipt))));
-            continue;
+        // What serves the installation may touch any organization, so its locks would be out of order among others.
+        let is_grouped = units.len() > 1 && units.iter().all(|(unit, _)| unit.scope != Scope::System);
+        match if is_grouped { together(&shared, &units).await } else { Err(Failed::Refused(closed())) } {
+            Ok(receipts) => {
+                answers
+                    .into_iter()
+                    .zip(receipts)
+                    .for_each(|(answer, receipt)| drop(answer.send(Ok(receipt))));
+                continue;
+            }
+            // Nobody knows whether it happened, or nothing can: trying each alone could do it twice, or take for ever.
+            Err(Failed::Lost(error)) => {
+                answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone()))));
+                continue;
+            }
+            Err(Failed::Transient(_) | Failed::Refused(_)) => {}
         }
         for (unit, answer) in units.into_iter().zip(answers) {
             let _ = answer.send(alone(&shared, unit, &mut random).await);
@@ -112,13 +123,16 @@ async fn run(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>, mut ran
 enum Failed {
     /// Nothing of it did; it may be tried again as it is.
     Transient(StoreError),
-    Final(StoreError),
+    /// The database refused, and nothing of it happened.
+    Refused(StoreError),
+    /// The connection was lost, or there was none: it is not known what happened.
+    Lost(StoreError),
 }
 
 impl Failed {
     fn into_error(self) -> StoreError {
         match self {
-            Self::Transient(error) | Self::Final(error) => error,
+            Self::Transient(error) | Self::Refused(error) | Self::Lost(error) => error,
         }
     }
 }
@@ -128,6 +142,9 @@ async fn alone(
     unit: (Prepared, Option<Micros>),
     random: &mut SplitMix64,
 ) -> Result<Receipt, StoreError> {
+    if unit.1.is_some_and(|deadline| deadline < shared.clock.now()) {
+        return Err(StoreError::new(StoreErrorKind::Deadline, "the change waited past its deadline"));
+    }
     let unit = [unit];
     for attempt in 1..=DATABASE.retry.attempts_max {
         match together(shared, &unit).await {
@@ -146,7 +163,7 @@ async fn alone(
 /// Applies commits in one transaction, all of them or none, in one round trip.
 async fn together(shared: &Shared, units: &[(Prepared, Option<Micros>)]) -> Result<Vec<Receipt>, Failed> {
     let connection = shared.pool.get().await.map_err(|error| {
-        Failed::Final(StoreError::new(
+        Failed::Lost(StoreError::new(
             StoreErrorKind::Unavailable,
             format!("no connection to the database: {error}"),
         ))
@@ -168,21 +185,17 @@ async fn together(shared: &Shared, units: &[(Prepared, Option<Micros>)]) -> Resu
         Ok::<(), tokio_postgres::Error>(())
     };
     if let Err(error) = send.await {
-        return Err(Failed::Final(failure::of(&error)));
+        return Err(failed_by(&error));
     }
     let told = units.iter().any(|(unit, _)| !unit.events.is_empty());
-    let announce =
-        if told && shared.notifications { format!("NOTIFY {CHANNEL}; COMMIT") } else { "COMMIT".to_owned() };
-    pipeline.plain(announce);
+    if told && shared.notifications {
+        pipeline.plain(format!("NOTIFY {CHANNEL}"));
+    }
+    pipeline.plain("COMMIT".to_owned());
     let (answers, failed) = pipeline.run().await;
     if let Some(error) = failed {
         let _ = connection.batch_execute("ROLLBACK").await;
-        let mapped = failure::of(&error);
-        return Err(if failure::is_transient(&error) {
-            Failed::Transient(mapped)
-        } else {
-            Failed::Final(mapped)
-        });
+        return Err(failed_by(&error));
     }
     if told {
         (shared.committed)();
@@ -197,6 +210,18 @@ async fn together(shared: &Shared, units: &[(Prepared, Option<Micros>)]) -> Resu
         Receipt { events: unit.events.iter().map(|event| event.id).zip(offsets.map(offset)).collect() }
     });
     Ok(receipts.collect())
+}
+
+/// What an error says about the transaction that it ended.
+fn failed_by(error: &tokio_postgres::Error) -> Failed {
+    let mapped = failure::of(error);
+    if failure::is_transient(error) {
+        Failed::Transient(mapped)
+    } else if error.as_db_error().is_none() || mapped.kind == StoreErrorKind::Unavailable {
+        Failed::Lost(mapped)
+    } else {
+        Failed::Refused(mapped)
+    }
 }
 
 fn timeout_ms(shared: &Shared, units: &[(Prepared, Option<Micros>)]) -> u128 {
@@ -312,9 +337,7 @@ async fn unit_statements<'p>(
 ) -> Result<usize, tokio_postgres::Error> {
     pipeline.plain(scope_and_locks(unit));
     let mut sent = 1;
-    for statement in
-        unit.unchanged.iter().chain(&unit.writes).chain(&unit.jobs).chain(unit.idempotency.as_ref())
-    {
+    for statement in unit.idempotency.iter().chain(&unit.unchanged).chain(&unit.writes).chain(&unit.jobs) {
         pipeline.send(Sent::of(&statement.bound.text, &statement.bound.values)).await?;
         sent += 1;
     }
@@ -341,6 +364,7 @@ fn scope_and_locks(unit: &Prepared) -> String {
         .iter()
         .map(|entry| entry.entry.organization)
         .chain(unit.events.iter().map(|event| event.organization))
+        .chain(unit.touched.iter().copied())
         .chain(unit.scope.organization().map(|id| id.to_i64()))
         .filter(|&organization| organization != 0)
         .collect();

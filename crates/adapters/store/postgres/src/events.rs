@@ -8,7 +8,7 @@ use stoa_store::events::{after, envelope, one};
 
 use crate::committer::CHANNEL;
 use crate::failure;
-use crate::pipeline::{Pipeline, Sent};
+use crate::pipeline::{Lent, Pipeline, Sent};
 use crate::store::PostgresStore;
 
 /// The lock of the sequencer. Leadership by lease keeps others from trying; this keeps two from succeeding.
@@ -37,21 +37,26 @@ impl PostgresStore {
         if rows.first().and_then(|row| row.try_get::<_, i64>(0).ok()).unwrap_or(0) == 0 {
             return Ok(0);
         }
-        let connection = self.pool().get().await.map_err(unavailable)?;
+        let mut lent = Lent::new(self.pool().get().await.map_err(unavailable)?);
+        let Some(connection) = lent.get() else { return Ok(0) };
         let values = [Value::Integer(i64::from(limit))];
-        let mut pipeline = Pipeline::new(&connection, self.shared.prepared);
+        let mut pipeline = Pipeline::new(connection, self.shared.prepared);
         pipeline.plain(format!("BEGIN; SET LOCAL stoa.system = 'on'; SELECT pg_advisory_xact_lock({LOCK})"));
         let numbered = Sent { sql: NUMBER, values: &values, kinds: &[Kind::Integer] };
         pipeline.send(numbered).await.map_err(|error| failure::of(&error))?;
-        // Whoever follows the log elsewhere learns that there is more; an empty round tells nobody.
-        let announce =
-            if self.shared.notifications { format!("NOTIFY {CHANNEL}; COMMIT") } else { "COMMIT".to_owned() };
-        pipeline.plain(announce);
+        // Whoever follows the log elsewhere learns that there is more.
+        if self.shared.notifications {
+            pipeline.plain(format!("NOTIFY {CHANNEL}"));
+        }
+        pipeline.plain("COMMIT".to_owned());
         let (answers, failed) = pipeline.run().await;
         if let Some(error) = failed {
-            let _ = connection.batch_execute("ROLLBACK").await;
+            if connection.batch_execute("ROLLBACK").await.is_ok() {
+                lent.done();
+            }
             return Err(failure::of(&error));
         }
+        lent.done();
         Ok(answers.get(1).map_or(0, |rows| u32::try_from(rows.len()).unwrap_or(u32::MAX)))
     }
 }

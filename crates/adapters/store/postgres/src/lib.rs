@@ -28,5 +28,5 @@ mod pipeline;
 mod store;
 
 pub use migrate::{MigrateOptions, migrate};
-pub use open::{OpenError, Options};
+pub use open::{OpenError, Options, describe};
 pub use store::PostgresStore;

@@ -109,6 +109,24 @@ impl From<tokio_postgres::Error> for OpenError {
     }
 }
 
+/// The role of an address, and what of the address may be shown: host, port and database.
+#[must_use]
+pub fn describe(url: &str) -> Option<(String, String)> {
+    let config: Config = url.parse().ok()?;
+    let host = config.get_hosts().first().map_or_else(
+        || "localhost".to_owned(),
+        |host| match host {
+            tokio_postgres::config::Host::Tcp(name) => name.clone(),
+            tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+        },
+    );
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let role = config.get_user().unwrap_or("").to_owned();
+    let database = config.get_dbname().unwrap_or(&role);
+    let shown = format!("{host}:{port}/{database}");
+    Some((role, shown))
+}
+
 /// The pool of an address.
 pub(crate) fn pool(options: &Options) -> Result<Pool, OpenError> {
     let mut config: Config =

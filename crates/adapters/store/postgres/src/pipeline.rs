@@ -22,6 +22,35 @@ pub(crate) struct Pipeline<'p> {
     answers: Vec<Answer<'p>>,
 }
 
+/// A connection of the pool. One whose work was cut off in the middle is thrown away: it may still be busy, or inside a transaction.
+pub(crate) struct Lent {
+    object: Option<Object>,
+    is_clean: bool,
+}
+
+impl Lent {
+    pub(crate) const fn new(object: Object) -> Self {
+        Self { object: Some(object), is_clean: false }
+    }
+
+    /// The work has come to its end.
+    pub(crate) const fn done(&mut self) {
+        self.is_clean = true;
+    }
+
+    pub(crate) const fn get(&self) -> Option<&Object> {
+        self.object.as_ref()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (false, Some(object)) = (self.is_clean, self.object.take()) {
+            drop(Object::take(object));
+        }
+    }
+}
+
 /// A statement with its values.
 #[derive(Clone, Copy)]
 pub(crate) struct Sent<'p> {

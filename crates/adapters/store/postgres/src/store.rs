@@ -21,7 +21,7 @@ use tokio_postgres::Row;
 use crate::bind::Read;
 use crate::committer::{Committers, Shared, scope_alone};
 use crate::open::{self, OpenError, Options};
-use crate::pipeline::{Pipeline, Sent};
+use crate::pipeline::{Lent, Pipeline, Sent};
 use crate::{failure, listen};
 
 /// The store in a database.
@@ -122,21 +122,27 @@ impl PostgresStore {
         deadline: Option<stoa_kernel::clock::Micros>,
         sent: Sent<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        let connection = self.shared.pool.get().await.map_err(|error| no_connection(&error))?;
+        let object = self.shared.pool.get().await.map_err(|error| no_connection(&error))?;
+        let mut lent = Lent::new(object);
         let most = i64::try_from(self.shared.statement_timeout.as_millis()).unwrap_or(i64::MAX);
         let left = deadline.map_or(most, |deadline| deadline.since(self.clock.now()) / 1_000);
         if left <= 0 {
+            lent.done();
             return Err(StoreError::new(StoreErrorKind::Deadline, "the deadline has passed"));
         }
-        let mut pipeline = Pipeline::new(&connection, self.shared.prepared);
+        let Some(connection) = lent.get() else { return Ok(Vec::new()) };
+        let mut pipeline = Pipeline::new(connection, self.shared.prepared);
         pipeline.plain(format!("BEGIN; {}{}", self.timeout(left, most), scope_alone(within)));
         pipeline.send(sent).await.map_err(|error| failure::of(&error))?;
         pipeline.plain("COMMIT".to_owned());
         let (mut answers, failed) = pipeline.run().await;
         if let Some(error) = failed {
-            let _ = connection.batch_execute("ROLLBACK").await;
+            if connection.batch_execute("ROLLBACK").await.is_ok() {
+                lent.done();
+            }
             return Err(failure::of(&error));
         }
+        lent.done();
         Ok(if answers.len() > 1 { answers.swap_remove(1) } else { Vec::new() })
     }
 

@@ -3,7 +3,7 @@
 use stoa_kernel::context::Scope;
 use stoa_kernel::id::EventId;
 use stoa_kernel::store::audit::{Chained, Hash};
-use stoa_kernel::store::{AuditTrail, BoxFuture, Envelope, EventFilter, EventLog, Kind, StoreError, Value};
+use stoa_kernel::store::{AuditTrail, BoxFuture, Envelope, EventFilter, EventLog, StoreError, Value};
 use stoa_store::events::{after, envelope, one};
 
 use crate::store::SqliteStore;
@@ -32,12 +32,7 @@ impl EventLog for SqliteStore {
     fn head(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
         let read = || {
             let reader = self.readers.within(Scope::System)?;
-            let rows = reader.rows(
-                "SELECT coalesce(max(position), 0) FROM scoped_events",
-                &[],
-                &std::iter::once(Kind::Integer),
-                None,
-            )?;
+            let rows = reader.rows_by_hand("SELECT coalesce(max(position), 0) FROM scoped_events")?;
             Ok(rows.first().and_then(|row| row.first()).and_then(Value::integer).unwrap_or(0))
         };
         Box::pin(std::future::ready(read()))

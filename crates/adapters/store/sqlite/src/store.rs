@@ -111,7 +111,7 @@ impl SqliteStore {
     /// What the database refused.
     #[doc(hidden)]
     pub fn probe(&self, scope: Scope, sql: &str) -> Result<Vec<Vec<Value>>, StoreError> {
-        self.readers.within(scope)?.rows(sql, &[], &std::iter::once(Kind::Integer), None)
+        self.readers.within(scope)?.rows_by_hand(sql)
     }
 
     /// Runs any SQL as the writer within a scope: for tests that try to write past it.

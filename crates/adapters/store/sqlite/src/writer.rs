@@ -212,6 +212,7 @@ impl Loop {
             Err(batch) => batch,
         };
         let mut answers = Vec::with_capacity(size);
+        let mut ended: Option<StoreError> = None;
         let begun = self.execute("BEGIN IMMEDIATE");
         for Request { work, deadline, answer } in batch {
             let done = match &begun {
@@ -219,14 +220,24 @@ impl Loop {
                 Ok(()) if deadline.is_some_and(|deadline| deadline < self.clock.now()) => {
                     Err(StoreError::new(StoreErrorKind::Deadline, "the change waited past its deadline"))
                 }
+                Ok(()) if ended.is_some() => ended.clone().map_or_else(|| Err(stopped()), Err),
                 Ok(()) => self.in_savepoint(work),
             };
+            // A full disk, among others, makes SQLite end the whole transaction: nothing of the batch is there then.
+            if begun.is_ok() && ended.is_none() && self.connection.is_autocommit() {
+                ended = Some(done.as_ref().err().cloned().unwrap_or_else(stopped));
+            }
             answers.push((answer, done));
         }
-        if begun.is_ok()
-            && let Err(error) = self.execute("COMMIT")
-        {
-            let _ = self.execute("ROLLBACK");
+        let failed = match (&begun, ended) {
+            (Err(_), _) => None,
+            (Ok(()), Some(error)) => Some(error),
+            (Ok(()), None) => self.execute("COMMIT").err(),
+        };
+        if let Some(error) = failed {
+            if !self.connection.is_autocommit() {
+                let _ = self.execute("ROLLBACK");
+            }
             self.position = start;
             for (_, done) in &mut answers {
                 if done.is_ok() {
@@ -307,7 +318,7 @@ impl Loop {
                 return Err(guard.refusal());
             }
         }
-        for write in prepared.writes.iter().chain(&prepared.jobs).chain(prepared.idempotency.as_ref()) {
+        for write in prepared.idempotency.iter().chain(&prepared.writes).chain(&prepared.jobs) {
             self.write(write)?;
         }
         for count in &prepared.counts {

@@ -9,7 +9,7 @@ use stoa_http::params::Params;
 use stoa_kernel::store::{Envelope, Value};
 use utoipa::ToSchema;
 
-use super::{failed, filter};
+use super::{failed, filter, fingerprint};
 use crate::operator::Operator;
 use crate::platform::Platform;
 
@@ -49,10 +49,10 @@ pub(crate) async fn list(
 ) -> Result<Json<Listed>, Problem> {
     let mut params = Params::of(&uri);
     let (limit, cursor) = (params.limit(), params.text("cursor"));
-    let (scope, filter) = filter(&mut params);
-    // Positions are of the whole log: a cursor may be used with other filters.
+    let (scope, filter) = filter(&platform, &mut params);
+    let print = fingerprint(scope, &filter);
     let after = cursor.and_then(|cursor| {
-        platform.cursors.open(0, &cursor).map_err(|error| params.wrong("cursor", error.to_string())).ok()
+        platform.cursors.open(print, &cursor).map_err(|error| params.wrong("cursor", error.to_string())).ok()
     });
     params.finish()?;
     let position = after.as_ref().and_then(|place| place.first()).and_then(Value::integer).unwrap_or(0);
@@ -65,5 +65,9 @@ pub(crate) async fn list(
     let has_more = items.len() > most;
     items.truncate(most);
     let end = items.last().map_or(position, |last| last.position);
-    Ok(Json(Listed { items, next_cursor: Some(platform.cursors.seal(0, &[Value::Integer(end)])), has_more }))
+    Ok(Json(Listed {
+        items,
+        next_cursor: Some(platform.cursors.seal(print, &[Value::Integer(end)])),
+        has_more,
+    }))
 }

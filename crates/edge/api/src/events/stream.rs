@@ -42,7 +42,7 @@ pub(crate) async fn stream(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let mut params = Params::of(&uri);
-    let (scope, filter) = filter(&mut params);
+    let (scope, filter) = filter(&platform, &mut params);
     let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("").parse::<EventId>());
     let seen = match last {
         None => None,

@@ -19,7 +19,7 @@ use crate::render;
 
 /// What a new organization is to be.
 #[derive(ToSchema)]
-#[schema(as = OrganizationDraft)]
+#[schema(as = OrganizationDraft, rename_all = "camelCase")]
 #[expect(dead_code, reason = "it describes what is read field by field")]
 pub(crate) struct DraftDocument {
     /// Its name in addresses, unique in the installation.
@@ -45,7 +45,7 @@ pub(crate) struct DraftDocument {
 /// Sent again with the same `Idempotency-Key`, it answers as the first time and makes nothing.
 #[utoipa::path(
     post, path = "/v1/organizations", tag = "organizations", operation_id = "createOrganization",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a retry safe; 1 to 255 characters", max_length = 255)),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a retry safe: 1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]{1,255}$")),
     request_body = DraftDocument,
     responses(
         (status = 201, description = "It was made.", body = View),
@@ -79,7 +79,7 @@ pub(crate) async fn create(
         let Decided { value, commit } =
             organization::create(draft, platform.ids.as_ref(), platform.clock.as_ref())
                 .map_err(|error| problem(&error))?;
-        let mut reply = render::reply(StatusCode::CREATED, value.version, &View::of(&value))?;
+        let mut reply = render::reply(StatusCode::CREATED, &value.id, value.version, &View::of(&value))?;
         reply.headers.push(("location".to_owned(), format!("/v1/organizations/{}", value.id)));
         Ok((value, commit, reply))
     };

@@ -39,8 +39,10 @@ pub(crate) async fn get(
         Err(_) => organization::by_id(store, &cx, id(&text)?).await,
     };
     let found = found.map_err(|error| problem(&error))?;
-    if etag::is_known(&headers, found.version) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag::of(found.version))]).into_response());
+    if etag::is_known(&headers, &found.id, found.version) {
+        return Ok(
+            (StatusCode::NOT_MODIFIED, [(header::ETAG, etag::of(&found.id, found.version))]).into_response()
+        );
     }
-    Ok(idempotency::respond(render::reply(StatusCode::OK, found.version, &View::of(&found))?))
+    Ok(idempotency::respond(render::reply(StatusCode::OK, &found.id, found.version, &View::of(&found))?))
 }

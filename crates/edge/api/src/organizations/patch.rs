@@ -16,7 +16,7 @@ use crate::platform::Platform;
 
 /// What is to be different: a JSON Merge Patch (RFC 7396).
 #[derive(ToSchema)]
-#[schema(as = OrganizationPatch)]
+#[schema(as = OrganizationPatch, rename_all = "camelCase")]
 #[expect(dead_code, reason = "it describes what is read field by field")]
 pub(crate) struct PatchDocument {
     /// Its name in addresses.
@@ -36,9 +36,9 @@ pub(crate) struct PatchDocument {
 #[utoipa::path(
     patch, path = "/v1/organizations/{organization}", tag = "organizations", operation_id = "updateOrganization",
     params(
-        ("organization" = String, Path, description = "Its id"),
+        ("organization" = String, Path, description = "Its id", pattern = "^org_[0-9a-hjkmnp-tv-z]{13}$"),
         ("If-Match" = Option<String>, Header, description = "The entity tag of the version to change"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a retry safe; 1 to 255 characters", max_length = 255),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a retry safe: 1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]{1,255}$"),
     ),
     request_body(content = PatchDocument, content_type = "application/merge-patch+json"),
     responses(

@@ -16,9 +16,9 @@ use crate::platform::Platform;
 #[utoipa::path(
     post, path = "/v1/organizations/{organization}/resume", tag = "organizations", operation_id = "resumeOrganization",
     params(
-        ("organization" = String, Path, description = "Its id"),
+        ("organization" = String, Path, description = "Its id", pattern = "^org_[0-9a-hjkmnp-tv-z]{13}$"),
         ("If-Match" = Option<String>, Header, description = "The entity tag of the version to change"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a retry safe; 1 to 255 characters", max_length = 255),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a retry safe: 1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]{1,255}$"),
     ),
     responses(
         (status = 200, description = "It is now this.", body = super::View),

@@ -44,6 +44,12 @@ pub async fn an_operation_with_a_key_happens_once(subject: Subject) {
     assert_eq!(subject.store.replayed(&someone, "k").await.unwrap(), None);
     subject.store.commit(&someone, Commit::new().once(once(&subject, "k", "theirs"))).await.unwrap();
     subject.store.commit(&subject.system(), Commit::new().once(once(&subject, "k", "system"))).await.unwrap();
+    // A key whose time is over may be used anew.
+    let over = Idempotency { expires: subject.clock.now(), ..once(&subject, "short", "first") };
+    subject.store.commit(&cx, Commit::new().once(over)).await.unwrap();
+    assert_eq!(subject.store.replayed(&cx, "short").await.unwrap(), None);
+    subject.store.commit(&cx, Commit::new().once(once(&subject, "short", "second"))).await.unwrap();
+    assert_eq!(subject.store.replayed(&cx, "short").await.unwrap().unwrap().reply.body, "second");
 }
 
 pub async fn a_guarded_record_must_be_unchanged(subject: Subject) {

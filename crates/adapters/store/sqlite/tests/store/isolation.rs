@@ -69,6 +69,8 @@ async fn a_reader_cannot_touch_a_base_table_the_schema_or_another_file() {
         "SELECT (SELECT count(*) FROM specimens) FROM scoped_specimens",
         "SELECT s.number FROM scoped_specimens s JOIN specimens b ON 1",
         "WITH x AS (SELECT * FROM specimens) SELECT number FROM x",
+        "WITH scoped_z AS (SELECT number FROM main.specimens) SELECT number FROM scoped_z",
+        "SELECT number FROM (WITH scoped_z AS (SELECT number FROM main.specimens) SELECT number FROM scoped_z)",
         "SELECT sql FROM sqlite_master",
         "SELECT sql FROM temp.sqlite_master",
         "INSERT INTO specimens SELECT * FROM scoped_specimens",
