@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target="${CARGO_TARGET_DIR:-target}"
 stoa="$target/debug/stoa"
-tool="$target/schemathesis"
+tool=$(realpath -m "$target/schemathesis")
 if [ ! -x "$tool/bin/schemathesis" ]; then
     if ! { python3 -m venv "$tool" && "$tool/bin/pip" install --quiet --disable-pip-version-check 'schemathesis>=4.32,<5'; }; then
         echo "schemathesis cannot be installed here: the API is not fuzzed in this run" >&2
@@ -26,10 +26,10 @@ fuzz() {
     local api
     api=$(sed -n 's|^  API *\(http://.*\)/v1$|\1|p' "$work/$1.screen")
     echo "fuzzing the API on $1"
-    "$tool/bin/schemathesis" run "$api/openapi.json" --no-color -H "Authorization: Bearer $STOA_SECRETS__OPERATOR_TOKEN" \
+    (cd "$work" && exec "$tool/bin/schemathesis" run "$api/openapi.json" --no-color -H "Authorization: Bearer $STOA_SECRETS__OPERATOR_TOKEN" \
         --exclude-path /v1/events/stream --max-examples "${EXAMPLES:-15}" --seed 1 --phases examples,coverage,fuzzing \
         --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
-        > "$work/$1.report" 2>&1 || { cat "$work/$1.report" "$work/$1.log" >&2; exit 1; }
+        > "$work/$1.report" 2>&1) || { cat "$work/$1.report" "$work/$1.log" >&2; exit 1; }
     grep -E "generated, " "$work/$1.report"
     kill -TERM $platform
     wait $platform
