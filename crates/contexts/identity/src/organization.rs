@@ -17,7 +17,7 @@ pub use archive::archive;
 pub use create::{Draft, create};
 pub use events::{Archived, Created, EVENT_TYPES, Resumed, Suspended, Updated};
 pub use fetch::{Listing, by_id, by_slug, page};
-pub use slug::{PATTERN as SLUG_PATTERN, ParseSlugError, Slug};
+pub use slug::{ParseSlugError, Slug};
 pub use suspend::{resume, suspend};
 pub use update::{Change, update};
 

@@ -58,6 +58,10 @@ pub fn ops_router(platform: &Arc<Platform>) -> Router {
     Router::new()
         .merge(ops::router())
         .fallback(async || Problem::new("not_found", "There is nothing at this address."))
+        .method_not_allowed_fallback(async || {
+            Problem::new("method_not_allowed", "This address does not take this method.")
+        })
+        .layer(from_fn(stoa_http::headers::secure))
         .layer(from_fn_with_state(Arc::clone(&platform.observer), stoa_http::observe::observe))
         .with_state(Arc::clone(platform))
 }

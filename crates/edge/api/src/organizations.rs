@@ -10,6 +10,8 @@ mod suspend;
 
 use std::sync::Arc;
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
@@ -106,6 +108,21 @@ fn problem(error: &organization::Error) -> Problem {
 fn id(text: &str) -> Result<OrganizationId, Problem> {
     text.parse()
         .map_err(|error: stoa_kernel::id::ParseIdError| Problem::new("invalid_id", format!("{error}.")))
+}
+
+/// The organization that an address names, as it is written there.
+pub(crate) struct Named(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // What is no UTF-8 is the name of nothing.
+        let Ok(Path(text)) = Path::<String>::from_request_parts(parts, state).await else {
+            return Err(problem(&organization::Error::NotFound));
+        };
+        Ok(Self(text))
+    }
 }
 
 /// What a request to change an organization comes with.

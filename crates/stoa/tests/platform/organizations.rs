@@ -130,6 +130,8 @@ fn wrong_requests_are_told_everything_that_is_wrong(app: &App) {
         ("GET", "/v1/organizations/usr_0000000000001", vec![], "", 400, "invalid_id"),
         ("GET", "/v1/organizations/org_0000000000001", vec![], "", 404, "organization_not_found"),
         ("GET", "/v1/organizations/no-such", vec![], "", 404, "organization_not_found"),
+        ("GET", "/v1/organizations/%FF", vec![], "", 404, "organization_not_found"),
+        ("GET", "/v1/events?type=%00", vec![], "", 400, "invalid_parameter"),
         ("GET", "/v1/organizations?limit=0", vec![], "", 400, "invalid_parameter"),
         ("GET", "/v1/organizations?cursor=abc", vec![], "", 400, "invalid_parameter"),
         ("GET", "/v1/organizations?sort=name&nope=1", vec![], "", 400, "invalid_parameter"),

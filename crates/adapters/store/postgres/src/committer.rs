@@ -98,8 +98,9 @@ async fn run(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>, mut ran
         metrics::histogram!("stoa_store_batch_size").record(u32::try_from(units.len()).unwrap_or(u32::MAX));
         // What serves the installation may touch any organization, so its locks would be out of order among others.
         let is_grouped = units.len() > 1 && units.iter().all(|(unit, _)| unit.scope != Scope::System);
-        match if is_grouped { together(&shared, &units).await } else { Err(Failed::Refused(closed())) } {
-            Ok(receipts) => {
+        let grouped = if is_grouped { Some(together(&shared, &units).await) } else { None };
+        match grouped {
+            Some(Ok(receipts)) => {
                 answers
                     .into_iter()
                     .zip(receipts)
@@ -107,11 +108,11 @@ async fn run(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>, mut ran
                 continue;
             }
             // Nobody knows whether it happened, or nothing can: trying each alone could do it twice, or take for ever.
-            Err(Failed::Lost(error)) => {
+            Some(Err(Failed::Lost(error))) => {
                 answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone()))));
                 continue;
             }
-            Err(Failed::Transient(_) | Failed::Refused(_)) => {}
+            Some(Err(Failed::Transient(_) | Failed::Refused(_))) | None => {}
         }
         for (unit, answer) in units.into_iter().zip(answers) {
             let _ = answer.send(alone(&shared, unit, &mut random).await);

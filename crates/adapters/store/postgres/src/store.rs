@@ -90,13 +90,6 @@ impl PostgresStore {
         })
     }
 
-    /// The pool, for what it says about itself: connections in use and free.
-    #[must_use]
-    pub fn connections(&self) -> (usize, usize) {
-        let status = self.shared.pool.status();
-        (status.size.saturating_sub(status.available), status.available)
-    }
-
     pub(crate) fn pool(&self) -> &Pool {
         &self.shared.pool
     }

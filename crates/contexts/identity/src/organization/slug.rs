@@ -14,9 +14,6 @@ pub struct Slug(String);
 )]
 pub struct ParseSlugError;
 
-/// The pattern, as the API document states it.
-pub const PATTERN: &str = "^[a-z](?:-?[a-z0-9]){1,39}$";
-
 impl FromStr for Slug {
     type Err = ParseSlugError;
 

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use stoa_http::{Problem, etag, idempotency};
 use stoa_identity::organization::{self, Slug};
 
-use super::{View, id, problem};
+use super::{Named, View, id, problem};
 use crate::operator::Operator;
 use crate::platform::Platform;
 use crate::render;
@@ -29,7 +29,7 @@ use crate::render;
 pub(crate) async fn get(
     State(platform): State<Arc<Platform>>,
     Operator(cx): Operator,
-    Path(text): Path<String>,
+    Named(text): Named,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let store = platform.store.as_ref();

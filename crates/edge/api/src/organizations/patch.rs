@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use stoa_http::Problem;
@@ -10,7 +10,7 @@ use stoa_identity::Email;
 use stoa_identity::organization::{self, Change, Slug};
 use utoipa::ToSchema;
 
-use super::{Asked, change};
+use super::{Asked, Named, change};
 use crate::operator::Operator;
 use crate::platform::Platform;
 
@@ -54,7 +54,7 @@ pub(crate) struct PatchDocument {
 pub(crate) async fn patch(
     State(platform): State<Arc<Platform>>,
     Operator(cx): Operator,
-    Path(text): Path<String>,
+    Named(text): Named,
     uri: Uri,
     headers: HeaderMap,
     body: Body,

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use stoa_http::Problem;
 use stoa_identity::organization;
 
-use super::{Asked, change};
+use super::{Asked, Named, change};
 use crate::operator::Operator;
 use crate::platform::Platform;
 
@@ -31,7 +31,7 @@ use crate::platform::Platform;
 pub(crate) async fn suspend(
     State(platform): State<Arc<Platform>>,
     Operator(cx): Operator,
-    Path(text): Path<String>,
+    Named(text): Named,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
