@@ -11,6 +11,8 @@
 
 mod feed;
 mod sequencer;
+mod signals;
 
 pub use feed::{Feed, Follower};
 pub use sequencer::Sequencer;
+pub use signals::{COMMITTED, Heard, Signals, Unheard, carry_hints};

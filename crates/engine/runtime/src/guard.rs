@@ -10,6 +10,16 @@ use stoa_kernel::store::{
 };
 use tokio::sync::Semaphore;
 
+/// Shows the state of a breaker: 0 closed, 1 half open, 2 open.
+pub fn report_breaker(name: &'static str, state: BreakerState) {
+    let number = match state {
+        BreakerState::Closed => 0,
+        BreakerState::HalfOpen { .. } => 1,
+        BreakerState::Open { .. } => 2,
+    };
+    metrics::gauge!("stoa_breaker_state", "name" => name).set(number);
+}
+
 /// A store behind its policy.
 pub struct GuardedStore {
     inner: Arc<dyn Store>,
@@ -69,7 +79,9 @@ struct Admission<'g> {
 impl Admission<'_> {
     fn settle(&mut self, ok: bool) {
         self.settled = true;
-        self.guard.breaker().record(ok, self.guard.clock.now());
+        let mut breaker = self.guard.breaker();
+        breaker.record(ok, self.guard.clock.now());
+        report_breaker(self.guard.name, breaker.state());
     }
 }
 

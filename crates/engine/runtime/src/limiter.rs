@@ -1,13 +1,13 @@
-//! Rate limits in the process: a token bucket for each caller.
+//! Rate limits: the port, and what stands before an implementation that is somewhere else.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stoa_kernel::clock::Clock;
-use stoa_kernel::resilience::TokenBucket;
+use stoa_kernel::resilience::policies::CACHE;
+use stoa_kernel::resilience::{Breaker, BreakerState};
+use stoa_kernel::store::BoxFuture;
 
-/// How much a class of requests is let through.
+/// How much is let through: a burst, then a steady rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// So many at once.
@@ -16,68 +16,213 @@ pub struct Rate {
     pub per_second: u32,
 }
 
-/// What became of a request.
+/// A limit of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// A token bucket: for ordinary requests.
+    Bucket(Rate),
+    /// At most `most` within any `seconds`: for what is abused, such as signing in.
+    Window {
+        /// So many.
+        most: u32,
+        /// Within so many seconds.
+        seconds: u32,
+    },
+}
+
+impl Limit {
+    /// The most that is let through at once.
+    #[must_use]
+    pub const fn most(self) -> u32 {
+        match self {
+            Self::Bucket(rate) => rate.burst,
+            Self::Window { most, .. } => most,
+        }
+    }
+}
+
+/// Who asks: a keyed hash, never a name or an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Caller(pub [u8; 16]);
+
+/// One limit of one caller. A request asks several: of its address, its credential, its organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask {
+    /// Who.
+    pub caller: Caller,
+    /// How much they may.
+    pub limit: Limit,
+}
+
+/// What became of a request: that of the strictest limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
     /// Whether it may go on.
     pub allowed: bool,
-    /// The burst.
+    /// The most at once.
     pub limit: u32,
     /// How many more would be let through at once.
     pub remaining: u32,
-    /// When all of the burst is free again, in whole seconds, at least 1 when refused.
+    /// When all of it is free again, in whole seconds; when refused, when it is worth asking again, at least 1.
     pub reset_s: u32,
 }
 
-/// Buckets by caller; full ones are forgotten.
-pub struct Limiter<K> {
-    rate: Rate,
-    clock: Arc<dyn Clock>,
-    buckets: Mutex<HashMap<K, TokenBucket>>,
+impl Verdict {
+    /// The stricter of two: one that refuses before one that allows, then the one that leaves less.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        let strictness = |verdict: &Self| (verdict.allowed, verdict.remaining);
+        if strictness(&other) < strictness(&self) { other } else { self }
+    }
 }
 
-/// From so many buckets on, full ones are swept.
-const SWEEP_AT: usize = 10_000;
+/// The limiter cannot say: it is away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreachable(pub String);
 
-impl<K: Hash + Eq> Limiter<K> {
-    /// A limiter for one class.
+impl std::fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Counts what callers ask. All limits of a request are asked together: when one refuses, none is charged.
+pub trait RateLimiter: Send + Sync {
+    /// Charges one request to each of the limits, or to none. Without any limit, everything is allowed.
+    ///
+    /// # Errors
+    /// [`Unreachable`].
+    fn take<'a>(&'a self, asks: &'a [Ask]) -> BoxFuture<'a, Result<Verdict, Unreachable>>;
+
+    /// Whether it can be reached.
+    ///
+    /// # Errors
+    /// [`Unreachable`].
+    fn ping(&self) -> BoxFuture<'_, Result<(), Unreachable>>;
+}
+
+/// What happens to a request when the shared limiter is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    /// This process counts by itself: for ordinary requests.
+    CountHere,
+    /// It is refused: for what is abused.
+    Refuse,
+}
+
+/// The limits of a process: counted in the shared limiter when there is one, by the process itself while that is away.
+pub struct Limits {
+    shared: Option<(Arc<dyn RateLimiter>, Mutex<Breaker>)>,
+    own: Arc<dyn RateLimiter>,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limits").field("shared", &self.shared.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Limits {
+    /// Limits that this process counts alone.
     #[must_use]
-    pub fn new(rate: Rate, clock: Arc<dyn Clock>) -> Self {
-        Self { rate, clock, buckets: Mutex::default() }
+    pub fn own(own: Arc<dyn RateLimiter>, clock: Arc<dyn Clock>) -> Self {
+        Self { shared: None, own, clock }
     }
 
-    /// Takes one token of a caller.
-    pub fn take(&self, caller: K) -> Verdict {
-        let now = self.clock.now();
-        let Rate { burst, per_second } = self.rate;
-        let interval_us = 1_000_000 / per_second.max(1);
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= SWEEP_AT {
-            buckets.retain(|_, bucket| bucket.available(now) < burst);
+    /// Limits that all processes count together.
+    #[must_use]
+    pub fn shared(
+        shared: Arc<dyn RateLimiter>,
+        own: Arc<dyn RateLimiter>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { shared: Some((shared, Mutex::new(Breaker::new(CACHE.breaker)))), own, clock }
+    }
+
+    /// Charges one request. With [`Outage::Refuse`], `None` while nobody can count.
+    pub async fn take(&self, asks: &[Ask], outage: Outage) -> Option<Verdict> {
+        if let Some((shared, breaker)) = &self.shared {
+            let breaker = || breaker.lock().unwrap_or_else(PoisonError::into_inner);
+            let admitted = breaker().admit(self.clock.now()).is_ok();
+            if admitted {
+                let timeout = std::time::Duration::from_micros(CACHE.timeout_us.into());
+                let asked = tokio::time::timeout(timeout, shared.take(asks)).await;
+                let verdict = asked.ok().and_then(Result::ok);
+                let mut breaker = breaker();
+                breaker.record(verdict.is_some(), self.clock.now());
+                let state = breaker.state();
+                drop(breaker);
+                crate::guard::report_breaker("cache", state);
+                if verdict.is_some() {
+                    return verdict;
+                }
+            }
+            metrics::counter!("stoa_rate_limiter_outages_total").increment(1);
+            if outage == Outage::Refuse {
+                return None;
+            }
         }
-        let bucket = buckets.entry(caller).or_insert_with(|| TokenBucket::new(burst, interval_us));
-        let allowed = bucket.take(1, now).is_ok();
-        let remaining = bucket.available(now);
-        let missing_us = u64::from(burst - remaining.min(burst)) * u64::from(interval_us);
-        let reset_s = u32::try_from(missing_us.div_ceil(1_000_000)).unwrap_or(u32::MAX);
-        Verdict { allowed, limit: burst, remaining, reset_s: reset_s.max(u32::from(!allowed)) }
+        self.own.take(asks).await.ok()
+    }
+
+    /// Whether the shared limiter is known to be away.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.shared.as_ref().is_some_and(|(_, breaker)| {
+            breaker.lock().unwrap_or_else(PoisonError::into_inner).state() != BreakerState::Closed
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use stoa_kernel::clock::{Manual, Micros};
 
-    #[test]
-    fn a_burst_passes_and_then_the_rate() {
+    /// Allows everything while it is there, and counts how often it was asked.
+    #[derive(Default)]
+    struct Switch {
+        away: AtomicBool,
+        asked: AtomicU32,
+    }
+
+    impl RateLimiter for Switch {
+        fn take<'a>(&'a self, _: &'a [Ask]) -> BoxFuture<'a, Result<Verdict, Unreachable>> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let found = if self.away.load(Ordering::SeqCst) {
+                Err(Unreachable("away".to_owned()))
+            } else {
+                Ok(Verdict { allowed: true, limit: 1, remaining: 1, reset_s: 0 })
+            };
+            Box::pin(std::future::ready(found))
+        }
+        fn ping(&self) -> BoxFuture<'_, Result<(), Unreachable>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    #[tokio::test]
+    async fn while_the_shared_one_is_away_the_process_counts_or_refuses_and_soon_does_not_ask() {
         let clock = Arc::new(Manual::at(Micros(0)));
-        let limiter = Limiter::new(Rate { burst: 5, per_second: 2 }, clock.clone());
-        assert!((0..5).all(|_| limiter.take("a").allowed));
-        let refused = limiter.take("a");
-        assert_eq!((refused.allowed, refused.remaining, refused.reset_s), (false, 0, 3));
-        assert!(limiter.take("b").allowed, "every caller has a bucket of its own");
-        clock.advance(1_000_000);
-        assert!(limiter.take("a").allowed && limiter.take("a").allowed && !limiter.take("a").allowed);
+        let (shared, own) = (Arc::new(Switch::default()), Arc::new(Switch::default()));
+        let limits = Limits::shared(shared.clone(), own.clone(), clock.clone());
+        assert!(limits.take(&[], Outage::Refuse).await.is_some());
+        assert_eq!(own.asked.load(Ordering::SeqCst), 0, "the shared one counts for all");
+        shared.away.store(true, Ordering::SeqCst);
+        for _ in 0..50 {
+            assert_eq!(limits.take(&[], Outage::Refuse).await, None);
+            assert!(limits.take(&[], Outage::CountHere).await.is_some());
+        }
+        assert!(limits.is_away());
+        assert!(shared.asked.load(Ordering::SeqCst) < 30, "an open breaker does not ask");
+        assert_eq!(own.asked.load(Ordering::SeqCst), 50);
+        shared.away.store(false, Ordering::SeqCst);
+        clock.advance(i64::from(CACHE.breaker.open_us) + 1);
+        for _ in 0..5 {
+            assert!(limits.take(&[], Outage::Refuse).await.is_some(), "it recovers by itself");
+        }
+        assert!(!limits.is_away());
     }
 }

@@ -45,6 +45,12 @@ impl TokenBucket {
         let used = self.arrival.map_or(0, |arrival| arrival.since(now));
         u32::try_from((self.burst - used).max(0) / self.interval).unwrap_or(u32::MAX)
     }
+
+    /// Whether nothing is taken, as in a new one.
+    #[must_use]
+    pub fn is_full(&self, now: Micros) -> bool {
+        self.arrival.is_none_or(|arrival| arrival <= now)
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The cases. Every one works with two organizations.
 
 mod events;
+pub mod limits;
 mod records;
 mod scopes;
+pub mod signals;
 mod upkeep;
 
 pub use events::*;

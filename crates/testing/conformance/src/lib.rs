@@ -5,6 +5,8 @@
 //! ```ignore
 //! stoa_conformance::store_suite!(fresh);
 //! ```
+//!
+//! Rate limiters and buses have suites of their own, on what `$open` makes: `async fn() -> (Arc<dyn …>, whatever must live as long)`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -110,4 +112,42 @@ macro_rules! store_suite {
             $crate::cases::$case($open().await).await;
         }
     )*};
+}
+
+/// Declares one test for each case of a port, on what `$open` makes: the implementation, and whatever must live as long.
+#[macro_export]
+macro_rules! port_suite {
+    ($module:ident, $open:path: $($case:ident)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (subject, _keep) = $open().await;
+            $crate::cases::$module::$case(subject).await;
+        }
+    )*};
+}
+
+/// The cases of a rate limiter: `async fn() -> (Arc<dyn RateLimiter>, _)`.
+#[macro_export]
+macro_rules! limiter_suite {
+    ($open:path) => {
+        $crate::port_suite!(limits, $open:
+            a_burst_passes_and_then_the_rate
+            a_window_holds_so_many
+            all_limits_are_charged_or_none
+            many_at_once_pass_no_more
+            a_limiter_answers
+        );
+    };
+}
+
+/// The cases of a bus: `async fn() -> (Arc<dyn Signals>, _)`.
+#[macro_export]
+macro_rules! signals_suite {
+    ($open:path) => {
+        $crate::port_suite!(signals, $open:
+            a_signal_reaches_every_listener_of_its_subject
+            signals_keep_their_order_and_a_slow_listener_is_told
+            a_signal_that_nobody_hears_is_forgotten
+        );
+    };
 }
