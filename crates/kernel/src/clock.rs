@@ -32,6 +32,11 @@ impl Micros {
 pub trait Clock: Send + Sync {
     /// The current instant (wall clock, UTC). It may step back: callers that need order must not rely on it.
     fn now(&self) -> Micros;
+
+    /// An instant of a clock that never steps back, for how long something took or may still last. Only differences mean anything.
+    fn steady(&self) -> Micros {
+        self.now()
+    }
 }
 
 /// A clock that stands still until it is told to move: for tests and for replay.

@@ -19,6 +19,7 @@
 //! | [`Select`] | lookups, lists and pages |
 //! | [`event`] | facts, streams and the log |
 //! | [`audit`] | who did what, chained by hash |
+//! | [`insight`] | how the database does |
 //! | [`Store`] | the port |
 
 pub mod audit;
@@ -27,6 +28,7 @@ mod cursor;
 pub mod event;
 mod failure;
 mod field;
+pub mod insight;
 pub mod patch;
 mod port;
 mod record;
@@ -39,8 +41,8 @@ pub use event::{Aggregate, Envelope, Event, EventType};
 pub use failure::{StoreError, StoreErrorKind};
 pub use field::{Field, Json, Personal};
 pub use port::{
-    AuditTrail, BoxFuture, Consistency, EventFilter, EventLog, Keyring, Lease, Leases, Receipt, Replayed,
-    Store, Trail,
+    AuditTrail, BoxFuture, Consistency, EventFilter, EventLog, Keyring, Lag, Lease, Leases, Receipt,
+    Replayed, Resealed, Store, Trail, Upkeep,
 };
 pub use record::{Column, ColumnMeta, Corrupt, Record, RecordMeta, Retention, Tenancy, UniqueMeta};
 pub use select::{Condition, Order, Page, PageRequest, Query, Select, Test};

@@ -59,9 +59,7 @@ impl NatsSignals {
             .connection_timeout(Duration::from_secs(2))
             .request_timeout(Some(TIMEOUT))
             .ping_interval(Duration::from_secs(10))
-            .reconnect_delay_callback(|attempts| {
-                RECONNECT.min(Duration::from_millis(50 << attempts.min(5)))
-            })
+            .reconnect_delay_callback(|attempts| RECONNECT.min(Duration::from_millis(50 << attempts.min(5))))
             .event_callback(|event| async move { tracing::info!(event = %event, "the bus") })
             .connect(servers)
             .await

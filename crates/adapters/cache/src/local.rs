@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use stoa_kernel::clock::{Clock, Micros};
 use stoa_kernel::resilience::{SlidingWindow, TokenBucket};
 use stoa_kernel::store::BoxFuture;
-use stoa_runtime::limiter::{Ask, Caller, Limit, RateLimiter, Rate, Unreachable, Verdict};
+use stoa_runtime::limiter::{Ask, Caller, Limit, Rate, RateLimiter, Unreachable, Verdict};
 
 /// From so many counts on, those that hold nothing any more are swept.
 const SWEEP_AT: usize = 10_000;

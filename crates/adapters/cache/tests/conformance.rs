@@ -41,8 +41,7 @@ mod redis {
         limiter.take(&[Ask { caller: Caller([1; 16]), limit }]).await.unwrap();
         let client = ::redis::Client::open(server.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let keys: Vec<String> =
-            ::redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+        let keys: Vec<String> = ::redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
         for key in keys {
             let left: i64 = ::redis::cmd("PTTL").arg(&key).query_async(&mut connection).await.unwrap();
             assert!((-2..=10).contains(&left) && left != -1, "{key} expires in {left} ms");

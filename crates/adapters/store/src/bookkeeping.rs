@@ -253,6 +253,12 @@ pub struct HeldLease {
     pub expires_at: Micros,
 }
 
+/// The query for a lease that has not ended.
+#[must_use]
+pub fn held(name: &str, now: Micros) -> Select {
+    HeldLease::select().eq(HeldLease::NAME, &name.to_owned()).gt(HeldLease::EXPIRES_AT, &now).limit(1).build()
+}
+
 /// All of them.
 pub const ALL: &[&RecordMeta] = &[
     OrganizationKey::META,

@@ -8,17 +8,20 @@
 //! | [`prepare`] | a commit as the statements, events and audit entries that it comes to |
 //! | [`bookkeeping`] | the tables that belong to the store itself |
 //! | [`events`], [`audit`] | how the log and the trail are read |
-//! | [`seal`] | columns that are encrypted |
+//! | [`seal`], [`keyring`] | columns that are encrypted, and their keys |
+//! | [`slow`] | statements that took long |
 //! | [`migrations`] | the numbered changes of the schema |
 #![deny(missing_docs)]
 
 pub mod audit;
 pub mod bookkeeping;
 pub mod events;
+pub mod keyring;
 pub mod migrations;
 pub mod prepare;
 pub mod render;
 pub mod seal;
+pub mod slow;
 
 use stoa_kernel::store::RecordMeta;
 

@@ -337,7 +337,7 @@ impl Preparation<'_> {
     }
 
     fn id<K: stoa_kernel::id::Kind>(&self) -> Result<stoa_kernel::id::Id<K>, StoreError> {
-        self.ids.next().map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error.to_string()))
+        self.ids.next().map_err(|error| StoreError::new(StoreErrorKind::Overloaded, error.to_string()))
     }
 }
 

@@ -8,12 +8,13 @@
 //! The associated data binds a value to its place, so a sealed value that is moved to another row, column or organization does not
 //! open. Destroying an organization's data key erases its secrets. (NIST SP 800-38D.)
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{PoisonError, RwLock};
 
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use secrecy::{ExposeSecret as _, SecretBox};
+use stoa_kernel::clock::Micros;
 use stoa_kernel::store::{RecordMeta, StoreError, StoreErrorKind, Value};
 
 const MARK: &[u8] = b"v1:";
@@ -107,18 +108,32 @@ pub struct Wrapped {
 #[derive(Debug)]
 pub struct Vault {
     masters: MasterKeys,
-    keys: RwLock<Keys>,
+    keys: RwLock<HashMap<i64, Keys>>,
 }
 
-#[derive(Default)]
+/// How long keys are used before they are looked up again, in microseconds: so long may another process seal by a key that was
+/// rotated here, or open what was sealed by one that was destroyed here.
+const FRESH_US: i64 = 30_000_000;
+
+/// The keys of one organization, as they were stored.
 struct Keys {
-    ciphers: HashMap<(i64, u32), Aes256Gcm>,
-    newest: HashMap<i64, u32>,
+    by_version: BTreeMap<u32, Aes256Gcm>,
+    loaded: Micros,
 }
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("newest", &self.newest).finish_non_exhaustive()
+        f.debug_list().entries(self.by_version.keys()).finish()
+    }
+}
+
+impl Keys {
+    fn newest(&self) -> Option<(u32, &Aes256Gcm)> {
+        self.by_version.last_key_value().map(|(&version, cipher)| (version, cipher))
+    }
+
+    fn is_fresh(&self, now: Micros) -> bool {
+        now.since(self.loaded) < FRESH_US
     }
 }
 
@@ -135,10 +150,11 @@ impl Vault {
         &self.masters
     }
 
-    /// Whether a data key of the organization is known, so that values can be sealed.
+    /// Whether the newest data key of the organization is known, so that values can be sealed. `now` is that of a steady clock.
     #[must_use]
-    pub fn can_seal(&self, organization: i64) -> bool {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).newest.contains_key(&organization)
+    pub fn can_seal(&self, organization: i64, now: Micros) -> bool {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(&organization).is_some_and(|keys| keys.is_fresh(now) && !keys.by_version.is_empty())
     }
 
     /// Makes a data key for an organization; it is of use once it is stored and [`Vault::learn`]ed.
@@ -174,17 +190,18 @@ impl Vault {
             .ok_or_else(|| error("the master key of this name is another one"))
     }
 
-    /// Takes a stored data key into use.
+    /// Takes the data keys of an organization, as they are stored at `now`, into use: these and no others.
     ///
     /// # Errors
-    /// When its master key is not known, or is another one.
-    pub fn learn(&self, organization: i64, version: i64, wrapped: &Wrapped) -> Result<(), StoreError> {
-        let key = self.unwrap(organization, version, wrapped)?;
-        let number = u32::try_from(version).unwrap_or(u32::MAX);
+    /// When the master key of one is not known, or is another one.
+    pub fn learn(&self, organization: i64, stored: &[(i64, Wrapped)], now: Micros) -> Result<(), StoreError> {
+        let mut by_version = BTreeMap::new();
+        for (version, wrapped) in stored {
+            let key = self.unwrap(organization, *version, wrapped)?;
+            by_version.insert(u32::try_from(*version).unwrap_or(u32::MAX), Aes256Gcm::new((&key).into()));
+        }
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        keys.ciphers.insert((organization, number), Aes256Gcm::new((&key).into()));
-        let newest = keys.newest.entry(organization).or_insert(number);
-        *newest = number.max(*newest);
+        keys.insert(organization, Keys { by_version, loaded: now });
         Ok(())
     }
 
@@ -225,10 +242,7 @@ impl Vault {
                 Value::Integer(number) => number.to_string().into_bytes(),
                 Value::Boolean(flag) => flag.to_string().into_bytes(),
             };
-            let cipher = keys.newest.get(&organization).and_then(|newest| {
-                keys.ciphers.get(&(organization, *newest)).map(|cipher| (*newest, cipher))
-            });
-            let Some((version, cipher)) = cipher else {
+            let Some((version, cipher)) = keys.get(&organization).and_then(Keys::newest) else {
                 return Err(StoreError::new(StoreErrorKind::Unavailable, "the data key is not loaded"));
             };
             let sealed = seal(cipher, &plain, &aad(meta, column.name, organization, &key))?;
@@ -240,21 +254,23 @@ impl Vault {
         Ok(())
     }
 
-    /// The version of the data key that a sealed value needs, where it is not known yet.
+    /// The organization whose data keys must be looked up before a row is opened: one that it needs is not known, or they were
+    /// looked up long ago.
     #[must_use]
-    pub fn missing_key(&self, meta: &RecordMeta, values: &[Value]) -> Option<i64> {
+    pub fn missing_key(&self, meta: &RecordMeta, values: &[Value], now: Micros) -> Option<i64> {
         if !meta.has_sealed() {
             return None;
         }
         let (organization, _) = place_of(meta, values);
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let known = keys.get(&organization).filter(|keys| keys.is_fresh(now));
         let sealed = meta.columns.iter().zip(values).filter(|(column, _)| column.encrypted);
         sealed
             .filter_map(|(_, value)| match value {
                 Value::Bytes(bytes) => version_of(bytes),
                 _ => None,
             })
-            .any(|version| !keys.ciphers.contains_key(&(organization, version)))
+            .any(|version| known.is_none_or(|keys| !keys.by_version.contains_key(&version)))
             .then_some(organization)
     }
 
@@ -262,8 +278,8 @@ impl Vault {
     #[must_use]
     pub fn is_stale(&self, meta: &RecordMeta, values: &[Value]) -> bool {
         let (organization, _) = place_of(meta, values);
-        let newest =
-            self.keys.read().unwrap_or_else(PoisonError::into_inner).newest.get(&organization).copied();
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let newest = keys.get(&organization).and_then(Keys::newest).map(|(version, _)| version);
         meta.columns.iter().zip(values).any(|(column, value)| match value {
             Value::Bytes(bytes) if column.encrypted => version_of(bytes) != newest,
             _ => false,
@@ -287,8 +303,8 @@ impl Vault {
             let error = |why| corrupt(meta, column.name, why);
             let version = version_of(bytes).ok_or_else(|| error("it is not a sealed value"))?;
             let cipher = keys
-                .ciphers
-                .get(&(organization, version))
+                .get(&organization)
+                .and_then(|keys| keys.by_version.get(&version))
                 .ok_or_else(|| error("its data key has been destroyed"))?;
             let sealed = bytes.get(MARK.len() + 4..).unwrap_or(&[]);
             let plain = open(cipher, sealed, &aad(meta, column.name, organization, &key))
@@ -366,7 +382,8 @@ mod tests {
     fn vault() -> Vault {
         let vault = Vault::new(MasterKeys::parse(&MasterKeys::generate("a").unwrap()).unwrap());
         for organization in [1, 2] {
-            vault.learn(organization, 1, &vault.new_data_key(organization, 1).unwrap()).unwrap();
+            let key = vault.new_data_key(organization, 1).unwrap();
+            vault.learn(organization, &[(1, key)], Micros(0)).unwrap();
         }
         vault
     }
@@ -407,14 +424,34 @@ mod tests {
     #[test]
     fn a_new_data_key_seals_and_the_old_one_still_opens() {
         let (vault, meta) = (vault(), IdempotencyKey::META);
+        let first = (1, vault.new_data_key(1, 1).unwrap());
+        vault.learn(1, std::slice::from_ref(&first), Micros(0)).unwrap();
         let mut old = row(1, "k");
         vault.seal_row(meta, &mut old).unwrap();
         assert!(!vault.is_stale(meta, &old));
-        vault.learn(1, 2, &vault.new_data_key(1, 2).unwrap()).unwrap();
+        let second = (2, vault.new_data_key(1, 2).unwrap());
+        vault.learn(1, &[first, second.clone()], Micros(0)).unwrap();
         assert!(vault.is_stale(meta, &old));
-        vault.open_row(meta, &mut old).unwrap();
-        vault.seal_row(meta, &mut old).unwrap();
-        assert!(!vault.is_stale(meta, &old));
+        let mut opened = old.clone();
+        vault.open_row(meta, &mut opened).unwrap();
+        vault.seal_row(meta, &mut opened).unwrap();
+        assert!(!vault.is_stale(meta, &opened));
+        vault.learn(1, &[second], Micros(0)).unwrap();
+        let destroyed = vault.open_row(meta, &mut old).unwrap_err();
+        assert!(destroyed.to_string().contains("destroyed"), "a key that is stored no more is used no more");
+    }
+
+    #[test]
+    fn keys_are_looked_up_again_after_a_while() {
+        let (vault, meta) = (vault(), IdempotencyKey::META);
+        let mut sealed = row(1, "k");
+        vault.seal_row(meta, &mut sealed).unwrap();
+        let (soon, late) = (Micros(FRESH_US - 1), Micros(FRESH_US));
+        assert!(vault.can_seal(1, soon) && !vault.can_seal(1, late));
+        assert_eq!(
+            (vault.missing_key(meta, &sealed, soon), vault.missing_key(meta, &sealed, late)),
+            (None, Some(1))
+        );
     }
 
     #[test]
@@ -428,8 +465,9 @@ mod tests {
         let again = both.rewrap(1, 1, &wrapped).unwrap().unwrap();
         assert_eq!(again.master, "new");
         assert_eq!(both.rewrap(1, 1, &again), Ok(None));
-        both.learn(1, 1, &again).unwrap();
-        assert!(first.learn(1, 1, &again).unwrap_err().to_string().contains("\"new\" is not among"));
+        let stored = [(1, again)];
+        both.learn(1, &stored, Micros(0)).unwrap();
+        assert!(first.learn(1, &stored, Micros(0)).unwrap_err().to_string().contains("\"new\" is not among"));
     }
 
     #[test]

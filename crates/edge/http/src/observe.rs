@@ -14,6 +14,9 @@ use stoa_kernel::clock::{Clock, Micros};
 use stoa_kernel::context::TraceParent;
 use stoa_kernel::id::{Ids, RequestId};
 use stoa_kernel::random::SplitMix64;
+use stoa_runtime::alerts::Traffic;
+use stoa_runtime::trace::{self, Kind};
+use tracing::Instrument as _;
 
 use crate::problem::Problem;
 
@@ -45,6 +48,8 @@ pub struct Observer {
     pub timeout: Duration,
     /// Tells traces of one microsecond apart.
     pub seed: AtomicU64,
+    /// Counts them, for alerts.
+    pub traffic: Arc<Traffic>,
 }
 
 impl std::fmt::Debug for Observer {
@@ -123,17 +128,25 @@ fn label(method: &Method) -> &'static str {
 /// The middleware around everything else.
 pub async fn observe(State(observer): State<Arc<Observer>>, mut request: Request, next: Next) -> Response {
     let start = observer.clock.now();
-    let Some(seen) = observer.see(request.headers()) else {
+    let Some(mut seen) = observer.see(request.headers()) else {
         return Problem::new("not_ready", "This process cannot number requests at the moment.")
             .retry_after(1)
             .into_response();
     };
-    request.extensions_mut().insert(seen);
     let method = label(request.method());
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let mut span = trace::start(format!("{method} {route}"), Kind::Server, Some(seen.trace));
+    if let Some(own) = span.context() {
+        seen.trace = own;
+    }
+    request.extensions_mut().insert(seen);
+    // Every line that is logged on the way says which request it is about.
+    let logged = tracing::info_span!(
+        "request", request_id = %seen.request, trace_id = format_args!("{:032x}", seen.trace.trace())
+    );
     let under_way = UnderWay::start();
     let left = Duration::from_micros(u64::try_from(seen.deadline.since(start)).unwrap_or(0));
     let mut response = CURRENT
@@ -149,6 +162,7 @@ pub async fn observe(State(observer): State<Arc<Observer>>, mut request: Request
                     .into_response(),
             }
         })
+        .instrument(logged.clone())
         .await;
     drop(under_way);
     let taken = observer.clock.now().since(start);
@@ -156,11 +170,14 @@ pub async fn observe(State(observer): State<Arc<Observer>>, mut request: Request
     let seconds = f64::from(u32::try_from(taken).unwrap_or(u32::MAX)) / 1e6;
     metrics::histogram!("stoa_http_request_duration_seconds", "method" => method, "route" => route.clone(), "status" => status.to_string())
         .record(seconds);
-    tracing::info!(
-        method, route, status, duration_us = taken,
-        request_id = %seen.request, trace_id = format_args!("{:032x}", seen.trace.trace()),
-        "request"
-    );
+    observer.traffic.count(status >= 500);
+    span.set("http.request.method", method);
+    span.set("http.response.status_code", i64::from(status));
+    if status >= 500 {
+        span.fail("server_error");
+    }
+    logged.in_scope(|| tracing::info!(method, route, status, duration_us = taken, "request"));
+    span.set("http.route", route);
     let headers = response.headers_mut();
     for (name, value) in [(REQUEST_ID, seen.request.to_string()), (TRACEPARENT, seen.trace.to_string())] {
         if let Ok(value) = HeaderValue::from_str(&value) {

@@ -53,7 +53,12 @@ impl GuardedStore {
     async fn call<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let refuse =
             |why: &str| StoreError::new(StoreErrorKind::Unavailable, format!("the {} {why}", self.name));
-        let _running = self.running.try_acquire().map_err(|_| refuse("has too many calls under way"))?;
+        let _running = self.running.try_acquire().map_err(|_| {
+            StoreError::new(
+                StoreErrorKind::Overloaded,
+                format!("the {} has too many calls under way", self.name),
+            )
+        })?;
         let mut admitted = Admission { guard: self, settled: false };
         if self.breaker().admit(self.clock.now()).is_err() {
             admitted.settled = true;

@@ -24,8 +24,11 @@ pub struct NodeIds {
 struct Held {
     generator: Option<Generator>,
     node: Option<u16>,
-    /// When to stop; `None` for a number that is configured.
+    /// When to stop, by the steady clock; `None` for a number that is configured.
     until: Option<Micros>,
+    /// How far the clock of the leases is ahead of this process's, in microseconds. Ids follow it, so that whoever takes a number over
+    /// does not issue what another, with a clock that was ahead, has issued.
+    ahead_us: i64,
 }
 
 impl std::fmt::Debug for NodeIds {
@@ -60,17 +63,17 @@ impl NodeIds {
     /// # Errors
     /// [`IssueError::NodeOutOfRange`].
     pub fn fix(&self, node: u16) -> Result<(), IssueError> {
-        self.take(node, None)
+        self.take(node, None, 0)
     }
 
-    fn take(&self, node: u16, until: Option<Micros>) -> Result<(), IssueError> {
+    fn take(&self, node: u16, until: Option<Micros>, ahead_us: i64) -> Result<(), IssueError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         // The generator of a number stays, so that its ids keep increasing.
         if held.node != Some(node) {
             held.generator = Some(Generator::for_node(node)?);
             held.node = Some(node);
         }
-        held.until = until;
+        (held.until, held.ahead_us) = (until, ahead_us);
         Ok(())
     }
 
@@ -89,34 +92,45 @@ impl NodeIds {
         let first = before.unwrap_or(start % NODES);
         for step in 0..NODES {
             let node = (first + step) % NODES;
-            let asked = self.clock.now();
-            let Some(_) = leases.acquire(&format!("node/{node}"), holder, micros(NODE_LEASE)).await? else {
+            let (asked, wall) = (self.clock.steady(), self.clock.now());
+            let Some(lease) = leases.acquire(&format!("node/{node}"), holder, micros(NODE_LEASE)).await?
+            else {
                 continue;
             };
             let until = asked.plus(micros(NODE_LEASE) - micros(MARGIN));
-            self.take(node, Some(until))
+            let ahead_us = lease.expires.0.saturating_sub(micros(NODE_LEASE)).saturating_sub(wall.0);
+            self.take(node, Some(until), ahead_us)
                 .map_err(|error| StoreError::new(StoreErrorKind::Invalid, error.to_string()))?;
             return Ok(node);
         }
         Err(StoreError::new(StoreErrorKind::Unavailable, "all 1024 node ids are taken"))
     }
 
-    /// Stops issuing. The lease is left to end by itself: whoever takes the number next must not issue for a time that this process,
-    /// by a clock that was ahead, has issued for.
+    /// Stops issuing. The lease is left to end by itself, so that nobody takes the number over within its time.
     pub fn stop(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         (held.generator, held.node) = (None, None);
     }
 }
 
+/// A clock that is set by another.
+struct Shifted<'c>(&'c dyn Clock, i64);
+
+impl Clock for Shifted<'_> {
+    fn now(&self) -> Micros {
+        self.0.now().plus(self.1)
+    }
+}
+
 impl Ids for NodeIds {
     fn next_raw(&self) -> Result<u64, IssueError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.until.is_some_and(|until| self.clock.now() >= until) {
+        if held.until.is_some_and(|until| self.clock.steady() >= until) {
             return Err(IssueError::NoNode);
         }
+        let shifted = Shifted(self.clock.as_ref(), held.ahead_us);
         let generator = held.generator.as_mut().ok_or(IssueError::NoNode)?;
-        generator.issue::<stoa_kernel::id::Request>(self.clock.as_ref()).map(stoa_kernel::id::Id::raw)
+        generator.issue::<stoa_kernel::id::Request>(&shifted).map(stoa_kernel::id::Id::raw)
     }
 }
 
@@ -169,5 +183,15 @@ mod tests {
         assert_eq!(b.lease(&table, "c", 7).await.unwrap(), 8, "what has ended is free");
         a.stop();
         assert_eq!(a.next_raw(), Err(IssueError::NoNode));
+    }
+
+    #[tokio::test]
+    async fn ids_follow_the_clock_of_the_leases() {
+        let database = Arc::new(Manual::at(Micros((EPOCH_MS + 600_000) * 1_000)));
+        let table = Table(Mutex::default(), Arc::clone(&database));
+        let ahead = Arc::new(Manual::at(Micros((EPOCH_MS + 900_000) * 1_000)));
+        let ids = NodeIds::unleased(ahead);
+        ids.lease(&table, "a", 7).await.unwrap();
+        assert_eq!(ids.next_raw().unwrap() >> 22, 600_000, "not five minutes ahead of everybody");
     }
 }

@@ -6,12 +6,15 @@
 //! |---|---|
 //! | [`clock`], [`ids`] | the system's clock; ids of a node whose number is leased |
 //! | [`lifecycle`] | starting in order, stopping in reverse |
+//! | [`alerts`] | rules, and what fires |
 //! | [`health`] | whether it works, and what does not |
 //! | [`guard`] | what stands before a database that is somewhere else |
-//! | [`limiter`] | token buckets by caller |
+//! | [`limiter`] | rate limits by caller, and what happens when those who count are away |
 //! | [`scrub`] | what never reaches a log |
+//! | [`trace`] | spans, and where they go |
 #![deny(missing_docs)]
 
+pub mod alerts;
 pub mod clock;
 pub mod guard;
 pub mod health;
@@ -19,3 +22,4 @@ pub mod ids;
 pub mod lifecycle;
 pub mod limiter;
 pub mod scrub;
+pub mod trace;

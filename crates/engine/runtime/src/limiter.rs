@@ -132,11 +132,7 @@ impl Limits {
 
     /// Limits that all processes count together.
     #[must_use]
-    pub fn shared(
-        shared: Arc<dyn RateLimiter>,
-        own: Arc<dyn RateLimiter>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn shared(shared: Arc<dyn RateLimiter>, own: Arc<dyn RateLimiter>, clock: Arc<dyn Clock>) -> Self {
         Self { shared: Some((shared, Mutex::new(Breaker::new(CACHE.breaker)))), own, clock }
     }
 

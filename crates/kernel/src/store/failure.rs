@@ -15,8 +15,10 @@ pub enum StoreErrorKind {
     Corrupt,
     /// The idempotency key of the commit has been used. Nothing was changed; the first reply can be read.
     Replayed,
-    /// The database cannot be reached, is overloaded, or gave up at the deadline. Trying again may help.
+    /// The database cannot be reached, or gave up. Trying again may help.
     Unavailable,
+    /// Too many calls wait already, or this process cannot number anything now. Nothing was changed; trying again helps.
+    Overloaded,
     /// The deadline of the context passed first.
     Deadline,
     /// The disk is full. Reads go on.
@@ -66,6 +68,7 @@ impl Coded for StoreError {
             StoreErrorKind::Replayed => "idempotency_key_reused",
             StoreErrorKind::Invalid | StoreErrorKind::Corrupt => "internal",
             StoreErrorKind::Unavailable => "database_unavailable",
+            StoreErrorKind::Overloaded => "overloaded",
             StoreErrorKind::Deadline => "deadline_exceeded",
             StoreErrorKind::Full => "storage_full",
             StoreErrorKind::ReadOnly => "storage_read_only",

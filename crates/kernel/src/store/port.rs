@@ -7,6 +7,7 @@ use super::audit::{Chained, Hash};
 use super::commit::{Commit, Reply};
 use super::event::Envelope;
 use super::failure::StoreError;
+use super::insight::Insight;
 use super::record::Record;
 use super::select::{Page, PageRequest, Query, Select};
 use super::value::Value;
@@ -179,6 +180,21 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// See [`StoreError`].
     fn sequence(&self, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>>;
+
+    /// What is committed and has no position yet.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, StoreError>>;
+}
+
+/// Events that readers cannot see yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lag {
+    /// How many; counting ends at 10,000.
+    pub waiting: i64,
+    /// When the oldest of them happened.
+    pub oldest: Option<Micros>,
 }
 
 /// An organization that has an audit trail (0 is the installation), the last place of it, and the hash there.
@@ -233,15 +249,21 @@ pub trait Leases: Send + Sync {
     /// # Errors
     /// See [`StoreError`].
     fn release<'a>(&'a self, name: &'a str, holder: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Who holds a lease that has not ended.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn holder<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>>;
 }
 
 /// The keys that sealed columns are sealed with.
 pub trait Keyring: Send + Sync {
-    /// Seals up to `limit` values anew that are sealed by a key which is not current any more; returns how many. Safe to run twice.
+    /// Seals up to `limit` values anew that are sealed by a key which is not current any more. Safe to run twice.
     ///
     /// # Errors
     /// See [`StoreError`].
-    fn reseal(&self, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>>;
+    fn reseal(&self, limit: u32) -> BoxFuture<'_, Result<Resealed, StoreError>>;
 
     /// Gives every organization a new data key, which seals from now on; returns how many. [`Keyring::reseal`] then moves what is
     /// sealed already.
@@ -249,4 +271,30 @@ pub trait Keyring: Send + Sync {
     /// # Errors
     /// See [`StoreError`].
     fn rotate(&self) -> BoxFuture<'_, Result<u32, StoreError>>;
+}
+
+/// What became of values that were sealed by an older key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resealed {
+    /// Sealed anew.
+    pub resealed: u32,
+    /// Left as they are: they were altered, or their key is gone.
+    pub unopened: u32,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// What keeps a database small, and says how it does.
+pub trait Upkeep: Send + Sync {
+    /// Removes up to `limit` records whose time is over; returns how many. Safe to run twice.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn purge_expired(&self, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>>;
+
+    /// A look into the database.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn insight(&self) -> BoxFuture<'_, Result<Insight, StoreError>>;
 }

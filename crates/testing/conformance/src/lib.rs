@@ -22,7 +22,7 @@ use std::sync::Arc;
 use stoa_kernel::clock::Clock;
 use stoa_kernel::context::{Actor, Context, Scope};
 use stoa_kernel::id::{Ids, OrganizationId, RequestId};
-use stoa_kernel::store::{AuditTrail, EventLog, Keyring, Leases, Store};
+use stoa_kernel::store::{AuditTrail, EventLog, Keyring, Leases, Store, Upkeep};
 
 pub use specimen::{Noted, SPECIMENS_POSTGRES, SPECIMENS_SQLITE, Specimen};
 
@@ -38,6 +38,8 @@ pub struct Subject {
     pub leases: Arc<dyn Leases>,
     /// Its keys.
     pub keyring: Arc<dyn Keyring>,
+    /// Its upkeep.
+    pub upkeep: Arc<dyn Upkeep>,
     /// Its clock.
     pub clock: Arc<dyn Clock>,
     /// Its ids.
@@ -103,6 +105,9 @@ macro_rules! store_suite {
             sealed_columns_are_sealed_anew
             jobs_are_asked_for_once_by_their_key
             the_log_is_filtered
+            what_has_expired_is_purged_in_bounded_steps
+            a_look_into_the_database_names_its_tables
+            the_log_says_how_far_behind_it_is
             a_ping_answers
         );
     };

@@ -67,7 +67,7 @@ impl Committers {
             usize::try_from(share % count).ok().and_then(|share| self.0.get(share)).ok_or_else(closed)?;
         queue.try_send(Request { prepared, deadline, answer }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
-                StoreError::new(StoreErrorKind::Unavailable, "too many changes are waiting")
+                StoreError::new(StoreErrorKind::Overloaded, "too many changes are waiting")
             }
             mpsc::error::TrySendError::Closed(_) => closed(),
         })?;

@@ -1,9 +1,12 @@
 //! The event log: read by position, which the sequencer gives to what has been committed.
 
+use stoa_kernel::clock::Micros;
 use stoa_kernel::context::Scope;
 use stoa_kernel::id::EventId;
 use stoa_kernel::store::audit::{Chained, Hash};
-use stoa_kernel::store::{AuditTrail, BoxFuture, Envelope, EventFilter, EventLog, Kind, StoreError, Value};
+use stoa_kernel::store::{
+    AuditTrail, BoxFuture, Envelope, EventFilter, EventLog, Kind, Lag, StoreError, Value,
+};
 use stoa_store::events::{after, envelope, one};
 
 use crate::committer::CHANNEL;
@@ -92,6 +95,19 @@ impl EventLog for PostgresStore {
 
     fn sequence(&self, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
         Box::pin(self.number(limit))
+    }
+
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, StoreError>> {
+        const WAITING: &str = "SELECT count(*), min(time) FROM \
+             (SELECT time FROM events WHERE position IS NULL ORDER BY id LIMIT 10000) AS waiting";
+        Box::pin(async move {
+            let rows =
+                self.within(Scope::System, None, Sent { sql: WAITING, values: &[], kinds: &[] }).await?;
+            let Some(row) = rows.first() else { return Ok(Lag::default()) };
+            let waiting = row.try_get(0).map_err(|error| failure::of(&error))?;
+            let oldest: Option<i64> = row.try_get(1).map_err(|error| failure::of(&error))?;
+            Ok(Lag { waiting, oldest: oldest.map(Micros) })
+        })
     }
 }
 

@@ -45,4 +45,15 @@ impl Leases for PostgresStore {
             Ok(())
         })
     }
+
+    fn holder<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        const HOLDER: &str = "SELECT holder FROM leases WHERE name = $1 \
+             AND expires_at > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        Box::pin(async move {
+            let values = [Value::Text(name.to_owned())];
+            let sent = Sent { sql: HOLDER, values: &values, kinds: &[Kind::Text] };
+            let rows = self.within(Scope::System, None, sent).await?;
+            rows.first().map(|row| row.try_get(0).map_err(|error| failure::of(&error))).transpose()
+        })
+    }
 }

@@ -12,9 +12,11 @@ use stoa_kernel::store::{
 };
 use stoa_store::Registry;
 use stoa_store::bookkeeping::IdempotencyKey;
+use stoa_store::keyring;
 use stoa_store::prepare::{Preparation, sealing_organizations};
 use stoa_store::render::{Bound, Engine, Renderer};
 use stoa_store::seal::Vault;
+use stoa_store::slow::SlowLog;
 use tokio::task::JoinHandle;
 use tokio_postgres::Row;
 
@@ -32,6 +34,7 @@ pub struct PostgresStore {
     pub(crate) registry: Registry,
     pub(crate) vault: Arc<Vault>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) slow: SlowLog,
     ids: Arc<dyn Ids>,
     listening: Option<JoinHandle<()>>,
 }
@@ -85,6 +88,7 @@ impl PostgresStore {
             registry: options.registry,
             vault: options.vault,
             clock: options.clock,
+            slow: SlowLog::default(),
             ids: options.ids,
             listening,
         })
@@ -96,7 +100,7 @@ impl PostgresStore {
 
     async fn apply(&self, cx: &Context, commit: Commit) -> Result<Receipt, StoreError> {
         for organization in sealing_organizations(cx, &commit) {
-            self.ensure_data_key(organization).await?;
+            keyring::ensure(self, organization).await?;
         }
         let preparation = Preparation {
             renderer: &self.renderer,
@@ -156,7 +160,9 @@ impl PostgresStore {
         select: &Select,
     ) -> Result<Vec<Vec<Value>>, StoreError> {
         let Bound { text, values } = self.renderer.select(scope, select, false)?;
+        let start = self.clock.steady();
         let rows = self.within(scope, deadline, Sent::of(&text, &values)).await?;
+        self.slow.note(&text.sql, self.clock.steady().since(start));
         rows.iter().map(values_of).collect()
     }
 
@@ -168,8 +174,8 @@ impl PostgresStore {
         let mut rows = self.sealed_rows(cx.scope, cx.deadline, select).await?;
         if select.meta.has_sealed() {
             for row in &mut rows {
-                if let Some(organization) = self.vault.missing_key(select.meta, row) {
-                    self.load_data_keys(organization).await?;
+                if let Some(organization) = self.vault.missing_key(select.meta, row, self.clock.steady()) {
+                    keyring::load(self, organization).await?;
                 }
                 self.vault.open_row(select.meta, row)?;
             }

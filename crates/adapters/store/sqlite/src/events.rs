@@ -3,7 +3,7 @@
 use stoa_kernel::context::Scope;
 use stoa_kernel::id::EventId;
 use stoa_kernel::store::audit::{Chained, Hash};
-use stoa_kernel::store::{AuditTrail, BoxFuture, Envelope, EventFilter, EventLog, StoreError, Value};
+use stoa_kernel::store::{AuditTrail, BoxFuture, Envelope, EventFilter, EventLog, Lag, StoreError, Value};
 use stoa_store::events::{after, envelope, one};
 
 use crate::store::SqliteStore;
@@ -17,13 +17,13 @@ impl EventLog for SqliteStore {
         filter: &'a EventFilter,
     ) -> BoxFuture<'a, Result<Vec<Envelope>, StoreError>> {
         let read =
-            || self.opened_rows(scope, &after(position, limit, filter))?.into_iter().map(envelope).collect();
+            || self.sealed_rows(scope, &after(position, limit, filter))?.into_iter().map(envelope).collect();
         Box::pin(std::future::ready(read()))
     }
 
     fn position_of(&self, scope: Scope, event: EventId) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
         let read = || {
-            let row = self.opened_rows(scope, &one(event))?.into_iter().next();
+            let row = self.sealed_rows(scope, &one(event))?.into_iter().next();
             Ok(row.map(envelope).transpose()?.map(|event| event.position).filter(|&position| position > 0))
         };
         Box::pin(std::future::ready(read()))
@@ -40,6 +40,10 @@ impl EventLog for SqliteStore {
 
     fn sequence(&self, _: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
         Box::pin(std::future::ready(Ok(0)))
+    }
+
+    fn lag(&self) -> BoxFuture<'_, Result<Lag, StoreError>> {
+        Box::pin(std::future::ready(Ok(Lag::default())))
     }
 }
 

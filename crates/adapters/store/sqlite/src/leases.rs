@@ -2,7 +2,9 @@
 
 use rusqlite::OptionalExtension as _;
 use stoa_kernel::clock::Micros;
-use stoa_kernel::store::{BoxFuture, Lease, Leases, StoreError};
+use stoa_kernel::context::Scope;
+use stoa_kernel::store::{BoxFuture, Lease, Leases, Record as _, StoreError};
+use stoa_store::bookkeeping::HeldLease;
 
 use crate::store::SqliteStore;
 
@@ -41,5 +43,14 @@ impl Leases for SqliteStore {
                 .execute((&name, &holder))
                 .map(|_| ())
         }))
+    }
+
+    fn holder<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+        let select = stoa_store::bookkeeping::held(name, self.clock.now());
+        let read = || {
+            let row = self.sealed_rows(Scope::System, &select)?.into_iter().next();
+            Ok(row.map(HeldLease::from_values).transpose()?.map(|lease| lease.holder))
+        };
+        Box::pin(std::future::ready(read()))
     }
 }

@@ -19,6 +19,7 @@ mod open;
 mod reader;
 mod security;
 mod store;
+mod upkeep;
 mod writer;
 
 pub use backup::{Snapshot, copy, inspect, renew_epochs};

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql};
 use stoa_kernel::context::Scope;
+use stoa_kernel::store::insight::Pool;
 use stoa_kernel::store::{Kind, RecordMeta, StoreError, StoreErrorKind, Value};
 use stoa_store::Registry;
 
@@ -145,6 +146,12 @@ impl Readers {
             .map(|_| Reader::open(path, registry).map(Mutex::new))
             .collect::<Result<_, _>>()?;
         Ok(Self { all, next: AtomicUsize::new(0) })
+    }
+
+    /// How many there are, and how many are free at the moment.
+    pub(crate) fn pool(&self) -> Pool {
+        let idle = self.all.iter().filter(|reader| reader.try_lock().is_ok()).count();
+        Pool { open: self.all.len(), max: self.all.len(), idle, waiting: 0 }
     }
 
     /// A reader that is free, or the next to become so.

@@ -14,9 +14,11 @@ use stoa_kernel::store::{
 };
 use stoa_store::Registry;
 use stoa_store::bookkeeping::IdempotencyKey;
+use stoa_store::keyring;
 use stoa_store::prepare::{Preparation, sealing_organizations};
 use stoa_store::render::{Engine, Renderer};
 use stoa_store::seal::Vault;
+use stoa_store::slow::SlowLog;
 
 use crate::open::{self, OpenError, Options};
 use crate::reader::Readers;
@@ -31,6 +33,7 @@ pub struct SqliteStore {
     pub(crate) registry: Registry,
     pub(crate) vault: Arc<Vault>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) slow: SlowLog,
     pub(crate) path: PathBuf,
     ids: Arc<dyn Ids>,
     _lock: File,
@@ -85,6 +88,7 @@ impl SqliteStore {
             registry: options.registry,
             vault: options.vault,
             clock: options.clock,
+            slow: SlowLog::default(),
             ids: options.ids,
             path,
             _lock: lock,
@@ -93,7 +97,7 @@ impl SqliteStore {
 
     async fn apply(&self, cx: &Context, commit: Commit) -> Result<Receipt, StoreError> {
         for organization in sealing_organizations(cx, &commit) {
-            self.ensure_data_key(organization).await?;
+            keyring::ensure(self, organization).await?;
         }
         let preparation = Preparation {
             renderer: &self.renderer,
@@ -127,18 +131,23 @@ impl SqliteStore {
     pub(crate) fn sealed_rows(&self, scope: Scope, select: &Select) -> Result<Vec<Vec<Value>>, StoreError> {
         let bound = self.renderer.select(scope, select, false)?;
         let kinds = select.meta.columns.iter().map(ColumnMeta::stored_kind);
-        self.readers.within(scope)?.rows(&bound.text.sql, &bound.values, &kinds, Some(select.meta))
+        let start = self.clock.steady();
+        let rows =
+            self.readers.within(scope)?.rows(&bound.text.sql, &bound.values, &kinds, Some(select.meta))?;
+        self.slow.note(&bound.text.sql, self.clock.steady().since(start));
+        Ok(rows)
     }
 
-    pub(crate) fn opened_rows(&self, scope: Scope, select: &Select) -> Result<Vec<Vec<Value>>, StoreError> {
-        let mut rows = self.sealed_rows(scope, select)?;
-        if select.meta.has_sealed() {
-            for row in &mut rows {
-                if let Some(organization) = self.vault.missing_key(select.meta, row) {
-                    self.load_data_keys(organization)?;
-                }
-                self.vault.open_row(select.meta, row)?;
+    async fn opened(
+        &self,
+        select: &Select,
+        mut rows: Vec<Vec<Value>>,
+    ) -> Result<Vec<Vec<Value>>, StoreError> {
+        for row in &mut rows {
+            if let Some(organization) = self.vault.missing_key(select.meta, row, self.clock.steady()) {
+                keyring::load(self, organization).await?;
             }
+            self.vault.open_row(select.meta, row)?;
         }
         Ok(rows)
     }
@@ -155,7 +164,11 @@ impl Store for SqliteStore {
         select: Select,
         _: Consistency,
     ) -> BoxFuture<'a, Result<Vec<Vec<Value>>, StoreError>> {
-        Box::pin(std::future::ready(self.opened_rows(cx.scope, &select)))
+        let rows = self.sealed_rows(cx.scope, &select);
+        if !select.meta.has_sealed() {
+            return Box::pin(std::future::ready(rows));
+        }
+        Box::pin(async move { self.opened(&select, rows?).await })
     }
 
     fn count_rows<'a>(&'a self, cx: &'a Context, select: Select) -> BoxFuture<'a, Result<i64, StoreError>> {
@@ -178,12 +191,12 @@ impl Store for SqliteStore {
         cx: &'a Context,
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<Replayed>, StoreError>> {
-        let find = || {
+        Box::pin(async move {
             let select = stoa_store::bookkeeping::replay(cx, key, self.clock.now());
-            let found = self.opened_rows(cx.scope, &select)?.into_iter().next();
+            let rows = self.sealed_rows(cx.scope, &select)?;
+            let found = self.opened(&select, rows).await?.into_iter().next();
             found.map(IdempotencyKey::from_values).transpose()?.map(IdempotencyKey::replayed).transpose()
-        };
-        Box::pin(std::future::ready(find()))
+        })
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -90,7 +90,7 @@ impl Writer {
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.try_send(Request { work, deadline, answer }).map_err(|error| match error {
             TrySendError::Full(_) => {
-                StoreError::new(StoreErrorKind::Unavailable, "too many changes are waiting")
+                StoreError::new(StoreErrorKind::Overloaded, "too many changes are waiting")
             }
             TrySendError::Disconnected(_) => stopped(),
         })?;

@@ -1,7 +1,7 @@
 use stoa_kernel::context::Actor;
 use stoa_kernel::id::UserId;
 use stoa_kernel::store::audit::Verifier;
-use stoa_kernel::store::{Commit, Idempotency, Job, Priority, Record as _, Reply, StoreErrorKind};
+use stoa_kernel::store::{Commit, Idempotency, Job, Lag, Priority, Record as _, Reply, StoreErrorKind};
 
 use super::{all, changed, insert, noted, refused, specimen};
 use crate::{Specimen, Subject};
@@ -189,6 +189,10 @@ pub async fn a_lease_has_one_holder(subject: Subject) {
     let third =
         leases.acquire("leader", "a", 60_000_000).await.unwrap().expect("a lease that has ended is free");
     assert!(third.token > second.token);
+    assert_eq!(leases.holder("leader").await.unwrap().as_deref(), Some("a"));
+    leases.release("leader", "a").await.unwrap();
+    assert_eq!(leases.holder("leader").await.unwrap(), None);
+    assert_eq!(leases.holder("nothing").await.unwrap(), None);
     let many = futures_util::future::join_all((0..20).map(|holder| {
         let leases = subject.leases.clone();
         async move { leases.acquire("race", &holder.to_string(), 60_000_000).await.unwrap() }
@@ -199,11 +203,15 @@ pub async fn a_lease_has_one_holder(subject: Subject) {
 pub async fn sealed_columns_are_sealed_anew(subject: Subject) {
     let (cx, other) = (subject.organization(), subject.organization());
     let (a, b) = (insert(&subject, &cx, "a").await, insert(&subject, &other, "b").await);
-    assert_eq!(subject.keyring.reseal(100).await.unwrap(), 0, "everything is sealed by the newest key");
+    let reseal = async |limit| {
+        let done = subject.keyring.reseal(limit).await.unwrap();
+        (done.resealed, done.unopened, done.more)
+    };
+    assert_eq!(reseal(100).await, (0, 0, false), "everything is sealed by the newest key");
     assert_eq!(subject.keyring.rotate().await.unwrap(), 2);
-    assert_eq!(subject.keyring.reseal(1).await.unwrap(), 1, "in bounded steps");
-    assert_eq!(subject.keyring.reseal(100).await.unwrap(), 1);
-    assert_eq!(subject.keyring.reseal(100).await.unwrap(), 0);
+    assert_eq!(reseal(1).await, (1, 0, true), "in bounded steps");
+    assert_eq!(reseal(100).await, (1, 0, false));
+    assert_eq!(reseal(100).await, (0, 0, false));
     assert_eq!((all(&subject, &cx).await, all(&subject, &other).await), (vec![a.clone()], vec![b]));
     subject.store.commit(&cx, Commit::new().update(&a, &changed(&a, 2))).await.unwrap();
 }
@@ -223,6 +231,45 @@ pub async fn jobs_are_asked_for_once_by_their_key(subject: Subject) {
     let again = subject.store.commit(&cx, Commit::new().event(&noted("s", 1)).job(job(Some("k")))).await;
     refused(again, StoreErrorKind::Duplicate, Some("jobs_dedupe_key"));
     subject.store.commit(&subject.organization(), Commit::new().job(job(Some("k")))).await.unwrap();
+}
+
+pub async fn what_has_expired_is_purged_in_bounded_steps(subject: Subject) {
+    let cx = subject.organization();
+    let now = subject.clock.now();
+    for number in 0..5 {
+        let expires = now.plus(if number == 4 { 60_000_000 } else { -1 });
+        let once = Idempotency { expires, ..once(&subject, &format!("k{number}"), "{}") };
+        subject.store.commit(&cx, Commit::new().once(once)).await.unwrap();
+    }
+    assert_eq!(subject.upkeep.purge_expired(3).await.unwrap(), 3, "in bounded steps");
+    assert_eq!(subject.upkeep.purge_expired(100).await.unwrap(), 1);
+    assert_eq!(subject.upkeep.purge_expired(100).await.unwrap(), 0);
+    assert!(subject.store.replayed(&cx, "k4").await.unwrap().is_some(), "what has not expired stays");
+}
+
+pub async fn a_look_into_the_database_names_its_tables(subject: Subject) {
+    insert(&subject, &subject.organization(), "a").await;
+    let insight = subject.upkeep.insight().await.unwrap();
+    assert!(["sqlite", "postgresql"].contains(&insight.engine) && !insight.version.is_empty());
+    assert!(insight.bytes > 0 && insight.migration >= 1 && insight.pool.open >= 1, "{insight:?}");
+    for name in ["specimens", "events", "audit_entries"] {
+        let table = insight.tables.iter().find(|table| table.name == name);
+        assert!(table.is_some_and(|table| table.rows.is_some() && table.bytes.is_some()), "{name}");
+    }
+    assert!(insight.indexes.iter().any(|index| index.table == "events"));
+    assert_eq!(insight.waiting, []);
+}
+
+pub async fn the_log_says_how_far_behind_it_is(subject: Subject) {
+    let cx = subject.organization();
+    for number in 0..3 {
+        subject.store.commit(&cx, Commit::new().event(&noted("s", number))).await.unwrap();
+    }
+    let lag = subject.log.lag().await.unwrap();
+    assert_eq!(lag.waiting > 0, lag.oldest.is_some(), "{lag:?}");
+    assert!(lag.waiting <= 3);
+    subject.sequenced().await;
+    assert_eq!(subject.log.lag().await.unwrap(), Lag::default());
 }
 
 pub async fn a_ping_answers(subject: Subject) {

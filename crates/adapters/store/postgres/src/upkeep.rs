@@ -1,0 +1,89 @@
+//! What keeps the database small, and says how it does: from the statistics that a role without privileges may read.
+
+use stoa_kernel::context::Scope;
+use stoa_kernel::store::insight::{IndexUse, Insight, Pool, TableSize, Waiting};
+use stoa_kernel::store::{BoxFuture, Kind, StoreError, Upkeep, Value};
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+
+use crate::failure;
+use crate::pipeline::Sent;
+use crate::store::PostgresStore;
+
+const PURGE: &str = "WITH over AS (SELECT ctid FROM idempotency_keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2) \
+     DELETE FROM idempotency_keys USING over WHERE idempotency_keys.ctid = over.ctid RETURNING 1::bigint";
+const WHOLE: &str = "SELECT current_setting('server_version')::text, pg_database_size(current_database())::bigint, \
+     (SELECT coalesce(max(number), 0)::bigint FROM schema_migrations)";
+const TABLES: &str = "SELECT relname::text, n_live_tup::bigint, pg_table_size(relid)::bigint FROM pg_stat_user_tables \
+     WHERE schemaname = current_schema() ORDER BY 3 DESC, 1";
+const INDEXES: &str = "SELECT indexrelname::text, relname::text, idx_scan::bigint, pg_relation_size(indexrelid)::bigint \
+     FROM pg_stat_user_indexes WHERE schemaname = current_schema() ORDER BY 4 DESC, 1";
+const WAITING: &str = "SELECT pid::bigint, pg_blocking_pids(pid)::bigint[], \
+     coalesce(extract(epoch FROM clock_timestamp() - state_change) * 1000, 0)::bigint \
+     FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' ORDER BY 3 DESC LIMIT 50";
+
+fn get<'r, T: FromSql<'r>>(row: &'r Row, index: usize) -> Result<T, StoreError> {
+    row.try_get(index).map_err(|error| failure::of(&error))
+}
+
+impl PostgresStore {
+    async fn plain(&self, sql: &str) -> Result<Vec<Row>, StoreError> {
+        self.within(Scope::System, None, Sent { sql, values: &[], kinds: &[] }).await
+    }
+}
+
+impl Upkeep for PostgresStore {
+    fn purge_expired(&self, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
+        Box::pin(async move {
+            let values = [Value::Integer(self.clock.now().0), Value::Integer(i64::from(limit))];
+            let sent = Sent { sql: PURGE, values: &values, kinds: &[Kind::Integer, Kind::Integer] };
+            let removed = self.within(Scope::System, None, sent).await?.len();
+            Ok(u32::try_from(removed).unwrap_or(u32::MAX))
+        })
+    }
+
+    fn insight(&self) -> BoxFuture<'_, Result<Insight, StoreError>> {
+        Box::pin(async move {
+            let whole = self.plain(WHOLE).await?;
+            let (version, bytes, migration) = match whole.first() {
+                Some(row) => (get(row, 0)?, get(row, 1)?, get(row, 2)?),
+                None => (String::new(), 0, 0),
+            };
+            let tables = self.plain(TABLES).await?;
+            let table = |row: &Row| {
+                Ok(TableSize { name: get(row, 0)?, rows: Some(get(row, 1)?), bytes: Some(get(row, 2)?) })
+            };
+            let indexes = self.plain(INDEXES).await?;
+            let index = |row: &Row| {
+                Ok(IndexUse {
+                    name: get(row, 0)?,
+                    table: get(row, 1)?,
+                    scans: Some(get(row, 2)?),
+                    bytes: Some(get(row, 3)?),
+                })
+            };
+            let waiting = self.plain(WAITING).await?;
+            let wait = |row: &Row| {
+                Ok(Waiting { session: get(row, 0)?, blocked_by: get(row, 1)?, for_ms: get(row, 2)? })
+            };
+            Ok(Insight {
+                engine: "postgresql",
+                version,
+                migration,
+                bytes,
+                pool: self.pool_state(),
+                tables: tables.iter().map(table).collect::<Result<_, StoreError>>()?,
+                indexes: indexes.iter().map(index).collect::<Result<_, StoreError>>()?,
+                waiting: waiting.iter().map(wait).collect::<Result<_, StoreError>>()?,
+                slow_statements: self.slow.worst(20),
+            })
+        })
+    }
+}
+
+impl PostgresStore {
+    fn pool_state(&self) -> Pool {
+        let status = self.pool().status();
+        Pool { open: status.size, max: status.max_size, idle: status.available, waiting: status.waiting }
+    }
+}
