@@ -20,4 +20,6 @@ mode=${1:-}
 file docs/schemas/rules-v1.json schema
 file docs/openapi.json openapi
 file docs/configuration.md config reference
+file docs/events.md event-types
+file docs/data-registry.md privacy registry
 exit $stale

@@ -40,6 +40,7 @@ pub const TABLE: &[Code] = &[
     row!("amount_invalid", 422, "An amount cannot be read"),
     row!("body_malformed", 400, "The body cannot be read"),
     row!("body_too_large", 413, "The body is too large"),
+    row!("collector_unavailable", 503, "The collector does not take reports"),
     row!("column_missing", 422, "A column that is needed is not in the file"),
     row!("config_invalid", 400, "The configuration cannot be used"),
     row!("conflict", 409, "The resource was changed by somebody else"),

@@ -20,6 +20,7 @@
 //! | [`event`] | facts, streams and the log |
 //! | [`audit`] | who did what, chained by hash |
 //! | [`insight`] | how the database does |
+//! | [`registry`] | what is kept of whom, and why |
 //! | [`Store`] | the port |
 
 pub mod audit;
@@ -32,6 +33,7 @@ pub mod insight;
 pub mod patch;
 mod port;
 mod record;
+pub mod registry;
 mod select;
 mod value;
 

@@ -54,11 +54,26 @@ pub(crate) enum Command {
         #[command(flatten)]
         process: Process,
         /// The folder that `stoa backup` made
-        #[arg(long, value_name = "FOLDER")]
-        from: PathBuf,
+        #[arg(long, value_name = "FOLDER", required_unless_present = "database")]
+        from: Option<PathBuf>,
         /// The master.keys of the original
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", requires = "from")]
         master_keys: Option<PathBuf>,
+        /// PostgreSQL was restored by its own tools: tell the event log, so that followers know
+        #[arg(long, conflicts_with = "from")]
+        database: bool,
+    },
+    /// Make new data keys, and seal everything by them
+    Keys {
+        #[command(flatten)]
+        process: Process,
+        #[command(subcommand)]
+        what: KeysCommand,
+    },
+    /// See what is kept of whom, and why
+    Privacy {
+        #[command(subcommand)]
+        what: PrivacyCommand,
     },
     /// Check, show or explain the configuration
     Config {
@@ -74,6 +89,8 @@ pub(crate) enum Command {
     },
     /// Print the OpenAPI document of the HTTP API
     Openapi,
+    /// Print the catalogue of event types
+    EventTypes,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,6 +105,24 @@ pub(crate) enum ConfigCommand {
     },
     /// Print every key, its default and its meaning
     Reference,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Give every organization a new data key, and seal everything by it
+    Rotate,
+    /// Seal by the current keys what is sealed by older ones, such as after a new master key
+    Reseal,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PrivacyCommand {
+    /// Print the data registry: every column, whether it is personal, whose, why, and for how long
+    Registry {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -18,6 +18,8 @@ use clap::Parser as _;
 use crate::failure::{Exit, Failure};
 
 fn main() -> ExitCode {
+    // The one provider of cryptography, for every connection with TLS. It is set once, so this cannot fail.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match run(cli::Cli::parse()) {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -37,9 +39,14 @@ fn run(cli: cli::Cli) -> Result<Exit, Failure> {
         cli::Command::Health { process, json } => platform::health(&process.load()?, json),
         cli::Command::Doctor(arguments) => platform::doctor(&arguments.load()?),
         cli::Command::Backup { process, to } => platform::backup(&process.load()?, &to),
-        cli::Command::Restore { process, from, master_keys } => {
+        cli::Command::Restore { process, from: Some(from), master_keys, .. } => {
             platform::restore(&process.load()?, &from, master_keys.as_deref())
         }
+        cli::Command::Restore { process, from: None, .. } => platform::restored(&process.load()?),
+        cli::Command::Keys { process, what } => {
+            platform::keys(&process.load()?, matches!(what, cli::KeysCommand::Rotate))
+        }
+        cli::Command::Privacy { what: cli::PrivacyCommand::Registry { json } } => platform::registry(json),
         cli::Command::Config { process, what } => match what {
             cli::ConfigCommand::Check => platform::config_check(&process.load()?),
             cli::ConfigCommand::Show { json } => platform::config_show(&process.load()?, json),
@@ -47,6 +54,7 @@ fn run(cli: cli::Cli) -> Result<Exit, Failure> {
         },
         cli::Command::Secrets { what: cli::SecretsCommand::Generate } => platform::generate(),
         cli::Command::Openapi => platform::openapi(),
+        cli::Command::EventTypes => platform::event_types(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Events as they are read back from the log.
 
+use stoa_kernel::clock::Micros;
+use stoa_kernel::context::Actor;
 use stoa_kernel::id::{EventId, OrganizationId};
+use stoa_kernel::store::event::{RESTORED, next_era};
 use stoa_kernel::store::{
     Aggregate, Envelope, EventFilter, Order, Record as _, Select, StoreError, StoreErrorKind, Value,
 };
@@ -63,4 +66,43 @@ pub fn envelope(row: Vec<Value>) -> Result<Envelope, StoreError> {
         traceparent,
         payload: event.payload.0,
     })
+}
+
+/// What the log is told when its database was restored, as its columns hold it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Its id.
+    pub id: i64,
+    /// The first position of a new era.
+    pub position: i64,
+    /// When.
+    pub time: i64,
+    /// The name of its type.
+    pub kind: &'static str,
+    /// The version of its type.
+    pub version: i64,
+    /// Who.
+    pub actor: String,
+    /// What it happened to.
+    pub aggregate_kind: &'static str,
+    /// Its id.
+    pub aggregate_id: &'static str,
+    /// What the type says.
+    pub payload: String,
+}
+
+/// The event of a restoration, after which the log went up to `last`.
+#[must_use]
+pub fn restored(last: i64, id: EventId, now: Micros) -> Restored {
+    Restored {
+        id: id.to_i64(),
+        position: next_era(last),
+        time: now.0,
+        kind: RESTORED.name,
+        version: i64::from(RESTORED.version),
+        actor: serde_json::to_string(&Actor::System).unwrap_or_default(),
+        aggregate_kind: "installation",
+        aggregate_id: "0",
+        payload: serde_json::json!({ "lastPosition": last }).to_string(),
+    }
 }

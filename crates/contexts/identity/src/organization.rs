@@ -53,7 +53,11 @@ pub struct Organization {
     #[record(plain, searchable, about = "the name of a company or a group")]
     pub name: String,
     /// Whom to write to about it.
-    #[record(encrypted, about = "to reach whoever answers for the organization")]
+    #[record(
+        encrypted,
+        subject = "the contact of the organization",
+        about = "to reach whoever answers for the organization"
+    )]
     pub contact_email: Option<Personal<Email>>,
     /// What it has set, by name.
     #[record(plain, about = "preferences of the organization")]

@@ -3,13 +3,16 @@
 //! What it may not know: an adapter, a driver.
 #![deny(missing_docs)]
 
+mod admin;
 mod events;
 mod openapi;
 mod operator;
 mod ops;
 mod organizations;
 mod platform;
+mod privacy;
 mod render;
+mod telemetry;
 
 pub use operator::OperatorToken;
 pub use platform::{Parts, Platform};
@@ -23,7 +26,12 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 fn operations() -> OpenApiRouter<Arc<Platform>> {
-    OpenApiRouter::with_openapi(openapi::frame()).merge(organizations::router()).merge(events::router())
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(organizations::router())
+        .merge(events::router())
+        .merge(privacy::router())
+        .merge(telemetry::router())
+        .merge(admin::router())
 }
 
 /// The document of the API, as it is committed and served.

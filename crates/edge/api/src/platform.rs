@@ -10,10 +10,14 @@ use stoa_http::shed::Shedder;
 use stoa_kernel::clock::Clock;
 use stoa_kernel::context::{Actor, Context, Scope};
 use stoa_kernel::id::Ids;
-use stoa_kernel::store::{CursorKey, EventLog, EventType, Store};
+use stoa_kernel::store::registry::Kept;
+use stoa_kernel::store::{CursorKey, EventLog, EventType, Keyring, Store, Upkeep};
 use stoa_outbox::Feed;
+use stoa_runtime::alerts::Traffic;
 use stoa_runtime::health::Health;
-use stoa_runtime::limiter::Rate;
+use stoa_runtime::limiter::{Limits, Rate};
+use stoa_runtime::trace::Collector;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::operator::OperatorToken;
 
@@ -35,6 +39,22 @@ pub struct Parts {
     pub operator: OperatorToken,
     /// Every type of event.
     pub event_types: Vec<EventType>,
+    /// Every column that is kept, and why.
+    pub kept: Vec<Kept>,
+    /// How the database does.
+    pub upkeep: Arc<dyn Upkeep>,
+    /// Its keys.
+    pub keyring: Arc<dyn Keyring>,
+    /// Asks the janitor for a round.
+    pub cleaning: Arc<Notify>,
+    /// Where clients' reports go, if there is a collector.
+    pub collector: Option<Arc<dyn Collector>>,
+    /// Counts requests, for alerts.
+    pub traffic: Arc<Traffic>,
+    /// Counts what callers ask.
+    pub limits: Arc<Limits>,
+    /// Keys the hashes of callers.
+    pub caller_secret: Vec<u8>,
     /// Whether everything works.
     pub health: Health,
     /// The metrics, as Prometheus reads them.
@@ -45,6 +65,8 @@ pub struct Parts {
     pub body_bytes_max: usize,
     /// The most requests under way.
     pub concurrency_max: usize,
+    /// The most streams of events.
+    pub streams_max: usize,
     /// How much each caller may ask.
     pub rate: Rate,
     /// Who may call from a browser on another origin.
@@ -61,6 +83,12 @@ pub struct Platform {
     pub(crate) cursors: CursorKey,
     pub(crate) operator: OperatorToken,
     pub(crate) event_types: Vec<EventType>,
+    pub(crate) kept: Vec<Kept>,
+    pub(crate) upkeep: Arc<dyn Upkeep>,
+    pub(crate) keyring: Arc<dyn Keyring>,
+    pub(crate) cleaning: Arc<Notify>,
+    pub(crate) collector: Option<Arc<dyn Collector>>,
+    pub(crate) streams: Arc<Semaphore>,
     pub(crate) health: Health,
     pub(crate) metrics: Box<dyn Fn() -> String + Send + Sync>,
     pub(crate) body_bytes_max: usize,
@@ -85,8 +113,15 @@ impl Platform {
             clock: Arc::clone(&parts.clock),
             timeout: parts.timeout,
             seed: AtomicU64::new(0),
+            traffic: parts.traffic,
         };
-        let shedder = Shedder::new(parts.concurrency_max, parts.rate, Arc::clone(&parts.clock));
+        let shedder = Shedder::new(
+            parts.concurrency_max,
+            parts.rate,
+            parts.limits,
+            Arc::clone(&parts.clock),
+            &parts.caller_secret,
+        );
         Arc::new(Self {
             store: parts.store,
             log: parts.log,
@@ -96,6 +131,12 @@ impl Platform {
             cursors: parts.cursors,
             operator: parts.operator,
             event_types: parts.event_types,
+            kept: parts.kept,
+            upkeep: parts.upkeep,
+            keyring: parts.keyring,
+            cleaning: parts.cleaning,
+            collector: parts.collector,
+            streams: Arc::new(Semaphore::new(parts.streams_max)),
             health: parts.health,
             metrics: parts.metrics,
             body_bytes_max: parts.body_bytes_max,

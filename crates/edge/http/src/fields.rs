@@ -52,31 +52,36 @@ fn depth(text: &[u8]) -> usize {
     deepest
 }
 
+/// The members of a JSON body.
+///
+/// # Errors
+/// `unsupported_media_type`, `body_malformed`.
+pub fn object(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if !matches!(essence.as_str(), "application/json" | "application/merge-patch+json") {
+        return Err(Problem::new("unsupported_media_type", "A body is application/json here."));
+    }
+    if depth(body) > DEPTH_MAX {
+        return Err(Problem::new("body_malformed", format!("A body is nested at most {DEPTH_MAX} deep.")));
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(_) => Err(Problem::new("body_malformed", "The body is not a JSON object.")),
+        Err(error) => {
+            let place = format!("line {}, column {}", error.line(), error.column());
+            Err(Problem::new("body_malformed", format!("The body is not JSON: {place}.")))
+        }
+    }
+}
+
 impl Fields {
     /// The fields of a JSON body; none of an empty one.
     ///
     /// # Errors
     /// `unsupported_media_type`, `body_malformed`.
     pub fn of(headers: &HeaderMap, body: &[u8]) -> Result<Self, Problem> {
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let essence = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        if !matches!(essence.as_str(), "application/json" | "application/merge-patch+json") {
-            return Err(Problem::new("unsupported_media_type", "A body is application/json here."));
-        }
-        if depth(body) > DEPTH_MAX {
-            return Err(Problem::new(
-                "body_malformed",
-                format!("A body is nested at most {DEPTH_MAX} deep."),
-            ));
-        }
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(members)) => Ok(Self { members, wrong: Vec::new() }),
-            Ok(_) => Err(Problem::new("body_malformed", "The body is not a JSON object.")),
-            Err(error) => {
-                let place = format!("line {}, column {}", error.line(), error.column());
-                Err(Problem::new("body_malformed", format!("The body is not JSON: {place}.")))
-            }
-        }
+        object(headers, body).map(|members| Self { members, wrong: Vec::new() })
     }
 
     fn refuse(&mut self, name: &str, code: &'static str, message: impl Into<String>) {

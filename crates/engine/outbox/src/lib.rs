@@ -10,9 +10,11 @@
 #![deny(missing_docs)]
 
 mod feed;
+mod installation;
 mod sequencer;
 mod signals;
 
 pub use feed::{Feed, Follower};
-pub use sequencer::Sequencer;
+pub use installation::{AlertRaised, AlertResolved, AlertState, EVENT_TYPES};
+pub use sequencer::{LEASE_NAME as SEQUENCER_LEASE, Sequencer};
 pub use signals::{COMMITTED, Heard, Signals, Unheard, carry_hints};

@@ -14,7 +14,8 @@ const STEP: u32 = 2_000;
 const POLL: Duration = Duration::from_millis(200);
 /// How long leadership lasts without renewal, in microseconds.
 const LEASE_US: i64 = 15_000_000;
-const LEASE_NAME: &str = "sequencer";
+/// The lease of whoever gives positions.
+pub const LEASE_NAME: &str = "sequencer";
 
 /// Numbers events as they are committed.
 pub struct Sequencer {

@@ -8,6 +8,7 @@ use stoa_kernel::clock::{Clock, Micros};
 use stoa_kernel::store::BoxFuture;
 use tokio::sync::watch;
 
+use crate::alerts::{Alert, Alerts};
 use crate::lifecycle::Phase;
 
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -61,6 +62,8 @@ pub struct Report {
     pub version: &'static str,
     /// Each check, by name.
     pub checks: Vec<Finding>,
+    /// Each rule of alerts.
+    pub alerts: Vec<Alert>,
 }
 
 /// All checks of a process.
@@ -69,6 +72,7 @@ pub struct Health {
     clock: Arc<dyn Clock>,
     phase: watch::Receiver<Phase>,
     version: &'static str,
+    alerts: Arc<Alerts>,
 }
 
 impl std::fmt::Debug for Health {
@@ -80,8 +84,13 @@ impl std::fmt::Debug for Health {
 impl Health {
     /// No checks yet.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, phase: watch::Receiver<Phase>, version: &'static str) -> Self {
-        Self { checks: Vec::new(), clock, phase, version }
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        phase: watch::Receiver<Phase>,
+        version: &'static str,
+        alerts: Arc<Alerts>,
+    ) -> Self {
+        Self { checks: Vec::new(), clock, phase, version, alerts }
     }
 
     /// Adds a check: what it finds is shown, what goes wrong, too.
@@ -113,10 +122,9 @@ impl Health {
 
     /// Runs the checks that are older than a second.
     pub async fn report(&self) -> Report {
-        let mut checks = Vec::with_capacity(self.checks.len());
-        for check in &self.checks {
-            checks.push(self.run(check).await);
-        }
+        // Together: one that hangs must not make the others late.
+        let running = self.checks.iter().map(|check| self.run(check));
+        let mut checks = futures_util::future::join_all(running).await;
         checks.sort_by_key(|finding| finding.name);
         let fails = |required: bool| checks.iter().any(|finding| !finding.ok && finding.required == required);
         let status = if fails(true) {
@@ -126,7 +134,7 @@ impl Health {
         } else {
             Status::Healthy
         };
-        Report { status, version: self.version, checks }
+        Report { status, version: self.version, checks, alerts: self.alerts.states() }
     }
 
     async fn run(&self, check: &Check) -> Finding {
@@ -162,7 +170,8 @@ mod tests {
     async fn what_is_needed_decides_and_answers_are_remembered_for_a_second() {
         let clock = Arc::new(Manual::at(Micros(0)));
         let (phase, seen) = watch::channel(Phase::Running);
-        let mut health = Health::new(clock.clone(), seen, "1");
+        let alerts = Arc::new(Alerts::new(Vec::new(), clock.clone()));
+        let mut health = Health::new(clock.clone(), seen, "1", alerts);
         let asked = Arc::new(AtomicU32::new(0));
         let counting = Arc::clone(&asked);
         health.check("needed", true, move || {

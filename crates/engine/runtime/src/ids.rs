@@ -164,6 +164,10 @@ mod tests {
             self.0.lock().unwrap().remove(name);
             Box::pin(std::future::ready(Ok(())))
         }
+        fn holder<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, StoreError>> {
+            let holder = self.0.lock().unwrap().get(name).map(|(by, _)| by.clone());
+            Box::pin(std::future::ready(Ok(holder)))
+        }
     }
 
     #[tokio::test]

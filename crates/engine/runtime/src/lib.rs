@@ -5,6 +5,7 @@
 //! | start at | for |
 //! |---|---|
 //! | [`clock`], [`ids`] | the system's clock; ids of a node whose number is leased |
+//! | [`janitor`] | what has expired, and what is sealed by old keys |
 //! | [`lifecycle`] | starting in order, stopping in reverse |
 //! | [`alerts`] | rules, and what fires |
 //! | [`health`] | whether it works, and what does not |
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod guard;
 pub mod health;
 pub mod ids;
+pub mod janitor;
 pub mod lifecycle;
 pub mod limiter;
 pub mod scrub;

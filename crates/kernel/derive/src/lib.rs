@@ -9,7 +9,7 @@
 //!     pub id: OrganizationId,
 //!     #[record(plain, about = "its name in addresses")]
 //!     pub slug: Slug,
-//!     #[record(encrypted, about = "whom to write to")]
+//!     #[record(encrypted, subject = "the contact of the organization", about = "to reach them")]
 //!     pub contact: Option<Personal<Email>>,
 //!     pub version: i64,
 //! }
@@ -17,7 +17,7 @@
 //!
 //! On the type: `table`, `entity`, `tenant = field` (or `system`), `version = field`, `retention = account|audit|event|short`,
 //! `unaudited`, `unique(constraint = field | (field, field))`. On a field: `key`, `plain` (a free text, document or bytes that is no
-//! personal data; without it such a field does not compile), `encrypted`, `searchable`, `about = "why it is kept"`.
+//! personal data; without it such a field does not compile), `encrypted`, `searchable`, `about = "why it is kept"`, `subject = "whose it is"` (both, where it is personal data).
 
 use proc_macro::TokenStream;
 use proc_macro2::{Ident, Span, TokenStream as Tokens};
@@ -52,6 +52,7 @@ struct Attributes {
     encrypted: bool,
     searchable: bool,
     about: Option<LitStr>,
+    subject: Option<LitStr>,
 }
 
 fn container(input: &DeriveInput) -> Result<Container> {
@@ -102,6 +103,7 @@ fn attributes(field: &Field) -> Result<Attributes> {
                 "encrypted" => found.encrypted = true,
                 "searchable" => found.searchable = true,
                 "about" => found.about = Some(meta.value()?.parse()?),
+                "subject" => found.subject = Some(meta.value()?.parse()?),
                 other => return Err(meta.error(format!("`{other}` is not an attribute of a column"))),
             }
             Ok(())
@@ -165,8 +167,10 @@ fn expand(input: &DeriveInput) -> Result<Tokens> {
         let ident = field.ident.as_ref().ok_or_else(|| Error::new(field.span(), "a field needs a name"))?;
         let attributes = attributes(field)?;
         let (kind, column) = (&field.ty, ident.to_string());
-        let Attributes { plain, encrypted, searchable, about, .. } = &attributes;
-        let about = about.as_ref().map_or_else(String::new, LitStr::value);
+        let Attributes { plain, encrypted, searchable, about, subject, .. } = &attributes;
+        let text = |text: &Option<LitStr>| text.as_ref().map_or_else(String::new, LitStr::value);
+        let (about, subject) = (text(about), text(subject));
+        let is_explained = !about.is_empty() && !subject.is_empty();
         if attributes.key {
             keys.push(index);
             label = Some(ident);
@@ -179,11 +183,18 @@ fn expand(input: &DeriveInput) -> Result<Tokens> {
             encrypted: #encrypted,
             searchable: #searchable,
             about: #about,
+            subject: #subject,
         }));
         let message =
             format!("{name}::{column} can hold anything: wrap it in Personal, or say #[record(plain)]");
         checks.push(quote!(
             const _: () = ::core::assert!(#plain || !<#kind as #kernel::Field>::FREE || <#kind as #kernel::Field>::PERSONAL, #message);
+        ));
+        let message = format!(
+            "{name}::{column} is personal: the data registry needs #[record(subject = \"whose\", about = \"why\")]"
+        );
+        checks.push(quote!(
+            const _: () = ::core::assert!(!<#kind as #kernel::Field>::PERSONAL || #is_explained, #message);
         ));
         let constant = format_ident!("{}", column.to_uppercase());
         let doc = format!("The column `{column}`.");

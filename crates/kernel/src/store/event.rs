@@ -22,6 +22,36 @@ pub struct EventType {
     pub schema: fn() -> serde_json::Value,
 }
 
+/// The installation was restored from a backup. Everybody who follows the log learns of it, since it has a position that no event
+/// before the restoration has had: see [`ERA`].
+pub const RESTORED: EventType = EventType {
+    name: "installation.restored",
+    version: 1,
+    about: "The installation was restored from a backup: what followers have seen after it may not have happened.",
+    schema: || {
+        serde_json::json!({
+            "type": "object",
+            "required": ["lastPosition"],
+            "properties": {
+                "lastPosition": {"type": "integer", "description": "The last position that the backup holds."}
+            }
+        })
+    },
+};
+
+/// The stream of [`RESTORED`].
+pub const INSTALLATION_STREAM: &str = "installation/0";
+
+/// So many positions are an era. A restoration begins the next one, so that no position is ever given twice, however much of the log
+/// the backup did not hold: a follower that has seen more than the backup holds misses nothing of what comes.
+pub const ERA: i64 = 1 << 40;
+
+/// The first position of the era after that of `position`.
+#[must_use]
+pub const fn next_era(position: i64) -> i64 {
+    (position.div_euclid(ERA) + 1) * ERA
+}
+
 /// What an event happened to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Aggregate {

@@ -7,7 +7,7 @@ use super::audit::{Chained, Hash};
 use super::commit::{Commit, Reply};
 use super::event::Envelope;
 use super::failure::StoreError;
-use super::insight::Insight;
+use super::insight::{Insight, Pool};
 use super::record::Record;
 use super::select::{Page, PageRequest, Query, Select};
 use super::value::Value;
@@ -297,4 +297,7 @@ pub trait Upkeep: Send + Sync {
     /// # Errors
     /// See [`StoreError`].
     fn insight(&self) -> BoxFuture<'_, Result<Insight, StoreError>>;
+
+    /// The connections of this process, at this moment.
+    fn pool(&self) -> Pool;
 }

@@ -86,6 +86,17 @@ impl Retention {
             Self::Short => "short",
         }
     }
+
+    /// How long that is.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Account => "as long as the account that it belongs to",
+            Self::Audit => "as long as the audit trail",
+            Self::Event => "as long as the event log",
+            Self::Short => "hours to days, then it is removed by itself",
+        }
+    }
 }
 
 /// The description of a column.
@@ -105,6 +116,8 @@ pub struct ColumnMeta {
     pub searchable: bool,
     /// Why it is kept, for the data registry.
     pub about: &'static str,
+    /// Whose it is when it is personal: the person that it is about.
+    pub subject: &'static str,
 }
 
 impl ColumnMeta {

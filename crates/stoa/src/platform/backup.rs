@@ -3,11 +3,15 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
 use stoa_kernel::clock::Clock as _;
+use stoa_kernel::id::{Ids, NODES};
 use stoa_kernel::store::event::rfc3339;
+use stoa_outbox::Feed;
 use stoa_runtime::clock::SystemClock;
+use stoa_runtime::ids::NodeIds;
 use stoa_store_sqlite::Snapshot;
 
 use super::config::Loaded;
@@ -68,6 +72,32 @@ pub(crate) fn backup(loaded: &Loaded, to: &Path) -> Result<Exit, Failure> {
     ))
 }
 
+/// Ids of whoever restores: nobody else runs then, and the last node is leased last.
+fn restoring() -> Result<NodeIds, Failure> {
+    NodeIds::fixed(Arc::new(SystemClock), NODES - 1)
+        .map_err(|error| Failure::new("internal", format!("no node: {error}")))
+}
+
+/// Tells the log that its PostgreSQL database was restored.
+pub(crate) fn restored(loaded: &Loaded) -> Result<Exit, Failure> {
+    if loaded.config.database.url.is_empty() {
+        return Err(Failure::new("usage", "there is no database.url")
+            .way_out("a data folder is restored with `stoa restore --from FOLDER`"));
+    }
+    let secrets = super::secrets::find(&loaded.config)?;
+    let mut config = loaded.config.clone();
+    config.database.owner_url.clear();
+    let ids = Arc::new(restoring()?);
+    let position = super::serve::runtime()?.block_on(async {
+        let stores =
+            super::compose::open_postgres(&config, secrets.master_keys, ids, &Feed::default()).await?;
+        stores.restored().await.map_err(|error| Failure::of(&error, ""))
+    })?;
+    crate::print(&format!(
+        "The event log was told: every stream has a new epoch, and positions go on from {position}.\n"
+    ))
+}
+
 /// Puts a backup into a fresh data folder.
 pub(crate) fn restore(loaded: &Loaded, from: &Path, master_keys: Option<&Path>) -> Result<Exit, Failure> {
     embedded(loaded)?;
@@ -109,7 +139,10 @@ pub(crate) fn restore(loaded: &Loaded, from: &Path, master_keys: Option<&Path>) 
     fs::create_dir_all(folder).map_err(fail)?;
     let draft = folder.join(".stoa.db.draft");
     fs::copy(from.join(DATABASE), &draft).map_err(fail)?;
-    stoa_store_sqlite::renew_epochs(&draft).map_err(|error| Failure::of(&error, ""))?;
+    let id = (&restoring()? as &dyn Ids)
+        .next()
+        .map_err(|error| Failure::new("internal", format!("no id: {error}")))?;
+    stoa_store_sqlite::restored(&draft, id, SystemClock.now()).map_err(|error| Failure::of(&error, ""))?;
     if let Some(keys) = keys {
         super::secrets::keep(&folder.join("master.keys"), &keys)?;
     }

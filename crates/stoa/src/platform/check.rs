@@ -63,6 +63,25 @@ pub(crate) fn openapi() -> Result<Exit, Failure> {
     crate::print(&format!("{text}\n"))
 }
 
+/// The catalogue of event types, as the committed page has it.
+pub(crate) fn event_types() -> Result<Exit, Failure> {
+    let mut text = String::from(
+        "# Events\n\nEvery type of event: what it says has happened, and the JSON Schema of its payload. The envelope around it is described in the \
+         OpenAPI document under `/v1/events`. Made by `stoa event-types`.\n",
+    );
+    let mut types = compose::event_types();
+    types.sort_by_key(|kind| kind.name);
+    for kind in types {
+        let schema = serde_json::to_string_pretty(&(kind.schema)()).unwrap_or_default();
+        let _ = write!(
+            text,
+            "\n## `{}` (version {})\n\n{}\n\n```json\n{schema}\n```\n",
+            kind.name, kind.version, kind.about
+        );
+    }
+    crate::print(&text)
+}
+
 /// Tries the configuration: its secrets, and its store.
 pub(crate) fn config_check(loaded: &Loaded) -> Result<Exit, Failure> {
     let config = &loaded.config;

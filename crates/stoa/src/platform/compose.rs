@@ -1,21 +1,26 @@
 //! The composition: which store, with what around it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stoa_bus::NatsSignals;
+use stoa_cache::{LocalLimiter, RedisLimiter};
 use stoa_kernel::clock::Clock;
-use stoa_kernel::id::Ids;
 use stoa_kernel::resilience::policies::DATABASE;
-use stoa_kernel::store::{AuditTrail, EventLog, Leases, Store};
-use stoa_outbox::Feed;
+use stoa_kernel::store::{AuditTrail, EventLog, EventType, Keyring, Leases, Store, Upkeep};
+use stoa_outbox::{Feed, Signals};
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::guard::GuardedStore;
 use stoa_runtime::ids::NodeIds;
+use stoa_runtime::limiter::{Limits, RateLimiter};
+use stoa_runtime::trace::TracedStore;
 use stoa_store::Registry;
 use stoa_store::migrations;
 use stoa_store::seal::{MasterKeys, Vault};
 use stoa_store_postgres::{MigrateOptions, PostgresStore};
 use stoa_store_sqlite::SqliteStore;
+use stoa_telemetry::Options;
 
 use super::config::Config;
 use crate::failure::Failure;
@@ -26,6 +31,8 @@ pub(crate) struct Stores {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) leases: Arc<dyn Leases>,
     pub(crate) trail: Arc<dyn AuditTrail>,
+    pub(crate) upkeep: Arc<dyn Upkeep>,
+    pub(crate) keyring: Arc<dyn Keyring>,
     /// What it is, for people.
     pub(crate) about: String,
 }
@@ -33,6 +40,11 @@ pub(crate) struct Stores {
 /// The records of all contexts.
 pub(crate) fn registry() -> Registry {
     Registry::with(stoa_identity::RECORDS)
+}
+
+/// The types of events of all parts.
+pub(crate) fn event_types() -> Vec<EventType> {
+    [stoa_identity::EVENT_TYPES, stoa_outbox::EVENT_TYPES].concat()
 }
 
 /// The address without what must not be shown.
@@ -58,52 +70,124 @@ pub(crate) async fn open(
     committed: &Feed,
 ) -> Result<Stores, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let vault = Arc::new(Vault::new(masters));
-    let ids: Arc<dyn Ids> = ids;
-    let hint = committed.clone();
-    let committed: Arc<dyn Fn() + Send + Sync> = Arc::new(move || hint.hint());
     if config.database.url.is_empty() {
         let options = stoa_store_sqlite::Options {
             folder: config.data.folder.clone(),
             readers: config.data.readers,
             registry: registry(),
-            vault,
+            vault: Arc::new(Vault::new(masters)),
             ids,
             clock,
             migrations: migrations::ALL,
-            committed,
+            committed: hinting(committed),
         };
         let store = Arc::new(SqliteStore::open(options).map_err(|error| Failure::of(&error, ""))?);
+        let port = traced(store.clone(), "sqlite");
         let about = format!("{} (SQLite)", config.data.folder.display());
         return Ok(Stores {
-            store: store.clone(),
+            store: port,
             log: store.clone(),
             leases: store.clone(),
-            trail: store,
+            trail: store.clone(),
+            upkeep: store.clone(),
+            keyring: store,
             about,
         });
     }
+    let store = Arc::new(open_postgres(config, masters, ids, committed).await?);
+    let guarded = traced(Arc::new(GuardedStore::new(store.clone(), &DATABASE, clock)), "postgresql");
+    let about = format!("{} (PostgreSQL)", shown(&config.database.url));
+    Ok(Stores {
+        store: guarded,
+        log: store.clone(),
+        leases: store.clone(),
+        trail: store.clone(),
+        upkeep: store.clone(),
+        keyring: store,
+        about,
+    })
+}
+
+fn hinting(feed: &Feed) -> Arc<dyn Fn() + Send + Sync> {
+    let feed = feed.clone();
+    Arc::new(move || feed.hint())
+}
+
+/// Opens the store on PostgreSQL.
+pub(crate) async fn open_postgres(
+    config: &Config,
+    masters: MasterKeys,
+    ids: Arc<NodeIds>,
+    committed: &Feed,
+) -> Result<PostgresStore, Failure> {
     if !config.database.owner_url.is_empty() {
         migrate(config).await?;
     }
     let options = stoa_store_postgres::Options {
         url: config.database.url.clone(),
+        ca_file: ca_file(config),
         connections: config.database.connections,
         prepared: config.database.prepared,
         notifications: config.database.notifications,
         statement_timeout: Duration::from_millis(config.database.statement_timeout_ms),
         connect_timeout: Duration::from_millis(config.database.connect_timeout_ms),
         registry: registry(),
-        vault,
+        vault: Arc::new(Vault::new(masters)),
         ids,
-        clock: Arc::clone(&clock),
+        clock: Arc::new(SystemClock),
         migrations: migrations::ALL,
-        committed,
+        committed: hinting(committed),
     };
-    let store = Arc::new(PostgresStore::open(options).await.map_err(|error| Failure::of(&error, ""))?);
-    let guarded = Arc::new(GuardedStore::new(store.clone(), &DATABASE, clock));
-    let about = format!("{} (PostgreSQL)", shown(&config.database.url));
-    Ok(Stores { store: guarded, log: store.clone(), leases: store.clone(), trail: store, about })
+    PostgresStore::open(options).await.map_err(|error| Failure::of(&error, ""))
+}
+
+/// Puts spans around a store, where they are recorded.
+fn traced(store: Arc<dyn Store>, system: &'static str) -> Arc<dyn Store> {
+    if stoa_runtime::trace::is_enabled() { Arc::new(TracedStore::new(store, system)) } else { store }
+}
+
+/// What limits are counted in: Redis, where there is one, and the process.
+pub(crate) fn limits(config: &Config) -> Result<(Limits, Option<Arc<dyn RateLimiter>>), Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let own = Arc::new(LocalLimiter::new(Arc::clone(&clock)));
+    if config.redis.url.is_empty() {
+        return Ok((Limits::own(own, clock), None));
+    }
+    let shared: Arc<dyn RateLimiter> =
+        Arc::new(RedisLimiter::new(&config.redis.url, &config.redis.prefix).map_err(|error| {
+            Failure::new("config_invalid", format!("redis.url: {error}"))
+                .way_out("write redis://user:password@host:6379/")
+        })?);
+    Ok((Limits::shared(Arc::clone(&shared), own, clock), Some(shared)))
+}
+
+/// What processes wake each other through, where there is a bus.
+pub(crate) async fn bus(config: &Config) -> Result<Option<Arc<dyn Signals>>, Failure> {
+    if config.nats.url.is_empty() {
+        return Ok(None);
+    }
+    let signals = NatsSignals::new(&config.nats.url, &config.nats.prefix).await.map_err(|error| {
+        Failure::new("config_invalid", format!("nats.url: {error}")).way_out("write nats://host:4222")
+    })?;
+    Ok(Some(Arc::new(signals)))
+}
+
+/// The collector of traces, where there is one.
+pub(crate) fn telemetry(config: &Config, holder: &str) -> Result<Option<Options>, Failure> {
+    if config.telemetry.endpoint.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Options {
+        endpoint: config.telemetry.endpoint.clone(),
+        headers: super::config::telemetry_headers(config)?,
+        version: env!("CARGO_PKG_VERSION"),
+        instance: holder.to_owned(),
+    }))
+}
+
+fn ca_file(config: &Config) -> Option<PathBuf> {
+    let file = &config.database.ca_file;
+    (!file.is_empty()).then(|| PathBuf::from(file))
 }
 
 /// Brings the schema of PostgreSQL up to date, as its owner.
@@ -111,6 +195,7 @@ pub(crate) async fn migrate(config: &Config) -> Result<usize, Failure> {
     let role = role(&config.database.url)?;
     let options = MigrateOptions {
         owner_url: &config.database.owner_url,
+        ca_file: ca_file(config),
         runtime_role: &role,
         migrations: migrations::ALL,
         clock: &SystemClock,

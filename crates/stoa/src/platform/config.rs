@@ -19,9 +19,13 @@ pub(crate) struct Config {
     pub(crate) server: Server,
     pub(crate) data: Data,
     pub(crate) database: Database,
+    pub(crate) redis: Redis,
+    pub(crate) nats: Nats,
     pub(crate) secrets: Secrets,
     pub(crate) node: Node,
     pub(crate) limits: Limits,
+    pub(crate) alerts: Alerting,
+    pub(crate) telemetry: Telemetry,
     pub(crate) log: Log,
 }
 
@@ -31,9 +35,12 @@ pub(crate) struct Server {
     pub(crate) listen: String,
     pub(crate) ops_listen: String,
     pub(crate) request_timeout_ms: u64,
+    pub(crate) header_timeout_ms: u64,
     pub(crate) body_bytes_max: usize,
+    pub(crate) connections_max: usize,
     pub(crate) concurrency_max: usize,
-    pub(crate) drain_delay_ms: u64,
+    pub(crate) streams_max: usize,
+    pub(crate) drain_delay_ms: i64,
     pub(crate) cors_origins: Vec<String>,
 }
 
@@ -49,11 +56,26 @@ pub(crate) struct Data {
 pub(crate) struct Database {
     pub(crate) url: String,
     pub(crate) owner_url: String,
+    pub(crate) ca_file: String,
     pub(crate) connections: usize,
     pub(crate) prepared: bool,
     pub(crate) notifications: bool,
     pub(crate) statement_timeout_ms: u64,
     pub(crate) connect_timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Redis {
+    pub(crate) url: String,
+    pub(crate) prefix: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nats {
+    pub(crate) url: String,
+    pub(crate) prefix: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -78,6 +100,20 @@ pub(crate) struct Limits {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Alerting {
+    pub(crate) disk_free_percent_min: u64,
+    pub(crate) log_behind_s_max: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Telemetry {
+    pub(crate) endpoint: String,
+    pub(crate) headers: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Log {
     pub(crate) level: String,
     pub(crate) format: String,
@@ -91,24 +127,32 @@ impl Default for Config {
                 listen: "127.0.0.1:8080".to_owned(),
                 ops_listen: String::new(),
                 request_timeout_ms: 30_000,
+                header_timeout_ms: 10_000,
                 body_bytes_max: 1 << 20,
+                connections_max: 4_096,
                 concurrency_max: 512,
-                drain_delay_ms: 0,
+                streams_max: 1_024,
+                drain_delay_ms: -1,
                 cors_origins: Vec::new(),
             },
             data: Data { folder: PathBuf::from("stoa-data"), readers: 4 },
             database: Database {
                 url: String::new(),
                 owner_url: String::new(),
+                ca_file: String::new(),
                 connections: 16,
                 prepared: true,
                 notifications: true,
                 statement_timeout_ms: 5_000,
                 connect_timeout_ms: 2_000,
             },
+            redis: Redis { url: String::new(), prefix: "stoa".to_owned() },
+            nats: Nats { url: String::new(), prefix: "stoa".to_owned() },
             secrets: Secrets { master_keys: String::new(), operator_token: String::new() },
             node: Node { id: -1 },
             limits: Limits { burst: 2_000, per_second: 500 },
+            alerts: Alerting { disk_free_percent_min: 5, log_behind_s_max: 30 },
+            telemetry: Telemetry { endpoint: String::new(), headers: String::new() },
             log: Log { level: "info".to_owned(), format: "auto".to_owned() },
         }
     }
@@ -147,11 +191,17 @@ pub(crate) const KEYS: &[Key] = &[
         "server.request_timeout_ms",
         "The most that a request may take, in milliseconds. The header `Stoa-Deadline-Ms` shortens it.",
     ),
+    key(
+        "server.header_timeout_ms",
+        "How long a client may take for the head of a request, and keep a connection without one, in milliseconds.",
+    ),
     key("server.body_bytes_max", "The most bytes of a request's body."),
+    key("server.connections_max", "The most connections at once; more wait until one ends."),
     key("server.concurrency_max", "The most requests under way; more are refused with 503 at once."),
+    key("server.streams_max", "The most streams of events at once; more are refused with 503 at once."),
     key(
         "server.drain_delay_ms",
-        "How long a process that was asked to end goes on accepting, in milliseconds, so that load balancers notice.",
+        "How long a process that was asked to end goes on accepting, in milliseconds, so that load balancers notice. -1: not at all with SQLite, 5000 with PostgreSQL.",
     ),
     key("server.cors_origins", "Origins whose pages may call the API from a browser."),
     key(
@@ -167,6 +217,10 @@ pub(crate) const KEYS: &[Key] = &[
         "database.owner_url",
         "The same database with the role that owns the tables, for migrations. Also `DATABASE_OWNER_URL`.",
     ),
+    key(
+        "database.ca_file",
+        "Certificates, in PEM, that the certificate of PostgreSQL is verified by, where `sslmode=require` or `verify-full` is in the address. Empty: those that the system trusts.",
+    ),
     key("database.connections", "The most connections to PostgreSQL."),
     key(
         "database.prepared",
@@ -179,6 +233,22 @@ pub(crate) const KEYS: &[Key] = &[
     key("database.statement_timeout_ms", "The most that a statement may take, in milliseconds."),
     key("database.connect_timeout_ms", "The most that connecting may take, in milliseconds."),
     secret(
+        "redis.url",
+        "The Redis or Valkey server that all processes count rate limits in, `redis://[user:password@]host:port/` or `rediss://` with TLS. Empty: each process counts by itself. Also `REDIS_URL`.",
+    ),
+    key(
+        "redis.prefix",
+        "What keys in Redis start with; installations that share a server need different ones.",
+    ),
+    secret(
+        "nats.url",
+        "The NATS servers through which processes wake each other, separated by commas. Empty: they find new events through PostgreSQL. Also `NATS_URL`.",
+    ),
+    key(
+        "nats.prefix",
+        "What subjects in NATS start with; installations that share a server need different ones.",
+    ),
+    secret(
         "secrets.master_keys",
         "The keys that wrap the data keys: `name:64 hexadecimal digits`, the current one first, separated by commas. Embedded, a file in the data folder holds them.",
     ),
@@ -190,6 +260,22 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits.burst", "Requests that each caller may make at once."),
     key("limits.per_second", "Requests that each caller may make each second, on average."),
     key(
+        "alerts.disk_free_percent_min",
+        "An alert fires when less of the disk under the data folder is free, in percent.",
+    ),
+    key(
+        "alerts.log_behind_s_max",
+        "An alert fires when committed events wait longer for their position, in seconds.",
+    ),
+    key(
+        "telemetry.endpoint",
+        "The collector of traces, as OTLP over HTTP, `http://host:4318`. Empty: traces are not recorded. Also `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+    ),
+    secret(
+        "telemetry.headers",
+        "Headers for the collector, `name=value` separated by commas. Also `OTEL_EXPORTER_OTLP_HEADERS`.",
+    ),
+    key(
         "log.level",
         "What is logged: `error`, `warn`, `info`, `debug`, `trace`, or filters as `info,stoa_api=debug`. Also `LOG_LEVEL`.",
     ),
@@ -197,9 +283,13 @@ pub(crate) const KEYS: &[Key] = &[
 ];
 
 /// The conventional variables, and the keys that they set.
-const VARIABLES: [(&str, &str); 6] = [
+const VARIABLES: [(&str, &str); 10] = [
     ("DATABASE_URL", "database.url"),
     ("DATABASE_OWNER_URL", "database.owner_url"),
+    ("REDIS_URL", "redis.url"),
+    ("NATS_URL", "nats.url"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.endpoint"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "telemetry.headers"),
     ("LOG_LEVEL", "log.level"),
     ("NODE_ID", "node.id"),
     ("MODE", "mode"),
@@ -400,7 +490,9 @@ fn validate(config: &Config) -> Result<(), Failure> {
         return Err(invalid(format!("node.id: {} is not a number from 0 to 1023, or -1", config.node.id)));
     }
     for (key, number) in [
+        ("server.connections_max", config.server.connections_max),
         ("server.concurrency_max", config.server.concurrency_max),
+        ("server.streams_max", config.server.streams_max),
         ("server.body_bytes_max", config.server.body_bytes_max),
         ("data.readers", config.data.readers),
         ("database.connections", config.database.connections),
@@ -410,6 +502,22 @@ fn validate(config: &Config) -> Result<(), Failure> {
         if number == 0 {
             return Err(invalid(format!("{key}: at least 1")));
         }
+    }
+    if !(-1..=600_000).contains(&config.server.drain_delay_ms) {
+        return Err(invalid("server.drain_delay_ms: from 0 to 600000, or -1"));
+    }
+    if config.server.header_timeout_ms == 0 || config.server.request_timeout_ms == 0 {
+        return Err(invalid("server.header_timeout_ms, server.request_timeout_ms: at least 1"));
+    }
+    for (key, prefix) in [("redis.prefix", &config.redis.prefix), ("nats.prefix", &config.nats.prefix)] {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if prefix.is_empty() || !prefix.bytes().all(is_name) {
+            return Err(invalid(format!("{key}: \"{prefix}\" is not a name of letters, digits, - and _")));
+        }
+    }
+    let endpoint = &config.telemetry.endpoint;
+    if !(endpoint.is_empty() || endpoint.starts_with("http://") || endpoint.starts_with("https://")) {
+        return Err(invalid("telemetry.endpoint: not an address such as http://localhost:4318"));
     }
     for origin in &config.server.cors_origins {
         let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
@@ -423,6 +531,25 @@ fn validate(config: &Config) -> Result<(), Failure> {
         return Err(invalid(format!("log.format: \"{}\" is none of auto, human, json", config.log.format)));
     }
     Ok(())
+}
+
+/// How long a process that was asked to end goes on accepting.
+pub(crate) fn drain_delay(config: &Config) -> std::time::Duration {
+    let embedded = if config.database.url.is_empty() { 0 } else { 5_000 };
+    std::time::Duration::from_millis(u64::try_from(config.server.drain_delay_ms).unwrap_or(embedded))
+}
+
+/// The headers for the collector.
+pub(crate) fn telemetry_headers(config: &Config) -> Result<Vec<(String, String)>, Failure> {
+    let pairs = config.telemetry.headers.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (name, value) = pair
+                .split_once('=')
+                .ok_or_else(|| invalid("telemetry.headers: expected name=value, separated by commas"))?;
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        })
+        .collect()
 }
 
 /// Every key with its value as text.

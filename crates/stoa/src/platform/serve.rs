@@ -9,21 +9,26 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use stoa_api::{OperatorToken, Parts, Platform};
 use stoa_kernel::clock::{Clock, Micros};
 use stoa_kernel::store::CursorKey;
-use stoa_outbox::{Feed, Sequencer};
+use stoa_outbox::{Feed, Sequencer, Signals as Bus};
+use stoa_runtime::alerts::Traffic;
 use stoa_runtime::clock::SystemClock;
-use stoa_runtime::health::Health;
 use stoa_runtime::ids::{NODE_RENEWAL, NodeIds};
+use stoa_runtime::janitor::Janitor;
 use stoa_runtime::lifecycle::Lifecycle;
 use stoa_runtime::limiter::Rate;
+use stoa_runtime::trace::Collector;
+use stoa_telemetry::{OtlpCollector, Traces};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::compose::{self, Stores};
 use super::config::{Config, Loaded, runs};
+use super::listen::{Bounds, listen};
 use super::logs;
 use super::screen::Screen;
 use super::secrets::{self, Secrets};
+use super::vitals::{self, Watched};
 use crate::failure::{Exit, Failure};
 
 /// The runtime of a process.
@@ -43,8 +48,17 @@ pub(crate) fn serve(loaded: &Loaded) -> Result<Exit, Failure> {
 
 async fn run(config: &Config, start: Micros) -> Result<Exit, Failure> {
     let mut lifecycle = Lifecycle::default();
-    match started(config, start, &mut lifecycle).await {
-        Ok(mut signals) => {
+    let mut signals = Signals::listen()?;
+    let starting = tokio::select! {
+        started = started(config, start, &mut lifecycle) => started,
+        () = signals.either() => {
+            tracing::info!("asked to end before everything had started");
+            lifecycle.stop().await;
+            return Ok(Exit::Clean);
+        }
+    };
+    match starting {
+        Ok(()) => {
             signals.either().await;
             tracing::info!("asked to end; finishing what is under way");
             lifecycle.draining();
@@ -62,7 +76,7 @@ async fn run(config: &Config, start: Micros) -> Result<Exit, Failure> {
 }
 
 async fn drained(config: &Config, lifecycle: Lifecycle) {
-    tokio::time::sleep(Duration::from_millis(config.server.drain_delay_ms)).await;
+    tokio::time::sleep(super::config::drain_delay(config)).await;
     lifecycle.stop().await;
 }
 
@@ -118,12 +132,14 @@ fn recorder() -> Result<PrometheusHandle, Failure> {
 }
 
 /// Starts everything; what has started is in the lifecycle.
-async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> Result<Signals, Failure> {
-    let signals = Signals::listen()?;
+async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (listener, ops_listener) = listeners(config).await?;
     let secrets = secrets::find(config)?;
     let Secrets { master_keys, operator_token, operator_file } = secrets;
+    let holder = format!("{}-{}", std::process::id(), start.0);
+    let telemetry = compose::telemetry(config, &holder)?;
+    let collector = collector(telemetry, lifecycle)?;
     let ids = Arc::new(NodeIds::unleased(Arc::clone(&clock)));
     let (committed, feed) = (Feed::default(), Feed::default());
     // Embedded, what is committed has its position already.
@@ -131,17 +147,46 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     let stores =
         compose::open(config, master_keys, Arc::clone(&ids), if embedded { &feed } else { &committed })
             .await?;
-    let holder = format!("{}-{}", std::process::id(), start.0);
     let ids = node(config, ids, &stores, &holder, lifecycle).await?;
+    let bus = compose::bus(config).await?;
     if !embedded {
-        forward(&committed, &feed);
+        // Commits elsewhere are heard of through the database, and through the bus where there is one.
+        let work = Feed::default();
+        forward(&committed, &[&work, &feed]);
+        if let Some(bus) = &bus {
+            let elsewhere = Feed::default();
+            forward(&elsewhere, &[&work, &feed]);
+            carry(bus, &committed, &elsewhere, &holder, lifecycle);
+        }
         if runs(config, "scheduler") {
-            sequence(&stores, &committed, &feed, &holder, lifecycle);
+            sequence(&stores, &work, &feed, &holder, lifecycle);
         }
     }
+    let wanted = Arc::new(Notify::new());
+    if runs(config, "scheduler") {
+        clean(&stores, &wanted, &holder, lifecycle);
+    }
+    let (limits, limiter) = compose::limits(config)?;
+    let traffic = Arc::new(Traffic::default());
+    let watched = Watched {
+        stores: &stores,
+        limiter,
+        bus,
+        ids: Arc::clone(&ids),
+        clock: Arc::clone(&clock),
+        folder: config.data.folder.clone(),
+        alerting: config.alerts.clone(),
+        traffic: Arc::clone(&traffic),
+        is_sequenced: !embedded,
+    };
+    let alerts = Arc::new(vitals::alerts(&watched));
     let handle = recorder()?;
+    let upkeep = Arc::clone(&stores.upkeep);
+    let process = metrics_process::Collector::default();
+    process.describe();
+    vitals::poll(&watched, Arc::clone(&alerts), &holder, lifecycle);
     let parts = Parts {
-        health: health(&stores, Arc::clone(&clock), lifecycle),
+        health: vitals::health(&watched, alerts, lifecycle),
         store: Arc::clone(&stores.store),
         log: Arc::clone(&stores.log),
         feed,
@@ -149,21 +194,35 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         clock: Arc::clone(&clock),
         cursors: CursorKey::derived(operator_token.as_bytes()),
         operator: OperatorToken::of(&operator_token),
-        event_types: stoa_identity::EVENT_TYPES.to_vec(),
-        metrics: Box::new(move || handle.render()),
+        event_types: compose::event_types(),
+        kept: stoa_kernel::store::registry::kept(compose::registry().iter()),
+        upkeep: Arc::clone(&stores.upkeep),
+        keyring: Arc::clone(&stores.keyring),
+        cleaning: wanted,
+        collector,
+        traffic,
+        limits: Arc::new(limits),
+        caller_secret: operator_token.clone().into_bytes(),
+        metrics: Box::new(move || {
+            process.collect();
+            vitals::measure_pool(upkeep.as_ref());
+            handle.render()
+        }),
         timeout: Duration::from_millis(config.server.request_timeout_ms),
         body_bytes_max: config.server.body_bytes_max,
         concurrency_max: config.server.concurrency_max,
+        streams_max: config.server.streams_max,
         rate: Rate { burst: config.limits.burst, per_second: config.limits.per_second },
         cors_origins: config.server.cors_origins.clone(),
     };
     let platform = Platform::new(parts);
     let (api, ops) = (listener.as_ref().map(|(_, own)| *own), ops_listener.as_ref().map(|(_, own)| *own));
+    let bounds = Bounds::of(&config.server);
     if let Some((listener, _)) = listener {
-        listen("api", listener, stoa_api::router(&platform), lifecycle);
+        listen("api", listener, stoa_api::router(&platform), bounds, lifecycle);
     }
     if let Some((listener, _)) = ops_listener {
-        listen("operations", listener, stoa_api::ops_router(&platform), lifecycle);
+        listen("operations", listener, stoa_api::ops_router(&platform), bounds, lifecycle);
     }
     lifecycle.running();
     let ready_ms = clock.now().since(start) / 1_000;
@@ -177,7 +236,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         ready_ms,
     };
     crate::print(&screen.text())?;
-    Ok(signals)
+    Ok(())
 }
 
 type Listening = Option<(TcpListener, SocketAddr)>;
@@ -227,13 +286,63 @@ async fn node(
     Ok(ids)
 }
 
+/// The collector of what clients report; spans of this process are sent there from now on.
+fn collector(
+    telemetry: Option<stoa_telemetry::Options>,
+    lifecycle: &mut Lifecycle,
+) -> Result<Option<Arc<dyn Collector>>, Failure> {
+    let Some(options) = telemetry else { return Ok(None) };
+    let fail = |error: stoa_telemetry::TelemetryError| {
+        Failure::new("config_invalid", format!("telemetry.endpoint: {error}"))
+    };
+    let traces = Traces::start(&options).map_err(fail)?;
+    lifecycle.started("traces", move || async move {
+        let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
+    });
+    Ok(Some(Arc::new(OtlpCollector::new(options).map_err(fail)?)))
+}
+
 /// Whoever follows the log is woken by every commit; what has no position yet is found when it has one.
-fn forward(committed: &Feed, feed: &Feed) {
-    let (mut hints, feed) = (committed.subscribe(), feed.clone());
+fn forward(committed: &Feed, feeds: &[&Feed]) {
+    let mut hints = committed.subscribe();
+    let feeds: Vec<Feed> = feeds.iter().copied().cloned().collect();
     tokio::spawn(async move {
         while hints.changed().await.is_ok() {
-            feed.hint();
+            feeds.iter().for_each(Feed::hint);
         }
+    });
+}
+
+fn carry(bus: &Arc<dyn Bus>, committed: &Feed, elsewhere: &Feed, holder: &str, lifecycle: &mut Lifecycle) {
+    let (stop, stopped) = watch::channel(false);
+    let mut own = [0; 16];
+    own.copy_from_slice(blake3::hash(holder.as_bytes()).as_bytes().first_chunk::<16>().unwrap_or(&[0; 16]));
+    let carrying = tokio::spawn(stoa_outbox::carry_hints(
+        Arc::clone(bus),
+        committed.clone(),
+        elsewhere.clone(),
+        own,
+        stopped,
+    ));
+    lifecycle.started("hints", move || async move {
+        stop.send_replace(true);
+        let _ = carrying.await;
+    });
+}
+
+fn clean(stores: &Stores, wanted: &Arc<Notify>, holder: &str, lifecycle: &mut Lifecycle) {
+    let janitor = Janitor {
+        upkeep: Arc::clone(&stores.upkeep),
+        keyring: Arc::clone(&stores.keyring),
+        leases: Arc::clone(&stores.leases),
+        holder: holder.to_owned(),
+        wanted: Arc::clone(wanted),
+    };
+    let (stop, stopped) = watch::channel(false);
+    let cleaning = tokio::spawn(janitor.run(stopped));
+    lifecycle.started("janitor", move || async move {
+        stop.send_replace(true);
+        let _ = cleaning.await;
     });
 }
 
@@ -250,48 +359,5 @@ fn sequence(stores: &Stores, committed: &Feed, feed: &Feed, holder: &str, lifecy
     lifecycle.started("sequencer", move || async move {
         stop.send_replace(true);
         let _ = running.await;
-    });
-}
-
-fn health(stores: &Stores, clock: Arc<dyn Clock>, lifecycle: &Lifecycle) -> Health {
-    let mut health = Health::new(Arc::clone(&clock), lifecycle.phase(), env!("CARGO_PKG_VERSION"));
-    let store = Arc::clone(&stores.store);
-    health.check("database", true, move || {
-        let store = Arc::clone(&store);
-        Box::pin(async move { store.ping().await.map(|()| None).map_err(|error| error.to_string()) })
-    });
-    let log = Arc::clone(&stores.log);
-    health.check("event_log", false, move || {
-        let log = Arc::clone(&log);
-        Box::pin(async move {
-            log.head().await.map(|head| Some(format!("position {head}"))).map_err(|error| error.to_string())
-        })
-    });
-    health.check("clock", false, move || {
-        let now = clock.now();
-        let is_sane = now.millis() > stoa_kernel::id::EPOCH_MS;
-        Box::pin(std::future::ready(if is_sane {
-            Ok(None)
-        } else {
-            Err("the clock shows a time before 2024".to_owned())
-        }))
-    });
-    health
-}
-
-fn listen(name: &'static str, listener: TcpListener, router: axum::Router, lifecycle: &mut Lifecycle) {
-    let (stop, mut stopped) = watch::channel(false);
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let serving = tokio::spawn(async move {
-        let ended = async move {
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
-        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(ended).await {
-            tracing::error!(%error, "the listener failed");
-        }
-    });
-    lifecycle.started(name, move || async move {
-        stop.send_replace(true);
-        let _ = serving.await;
     });
 }

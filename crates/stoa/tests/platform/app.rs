@@ -1,3 +1,4 @@
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,10 @@ const MASTER: &str = "test:000102030405060708090a0b0c0d0e0f101112131415161718191
 pub(crate) struct App {
     pub(crate) folder: TempDir,
     pub(crate) database: Option<Database>,
+    /// Settings of its own, beside those of every test.
+    settings: Vec<(String, String)>,
+    /// The size of its disk, in MiB, where that is one of its own.
+    disk: Option<u32>,
     running: Mutex<Option<Running>>,
 }
 
@@ -64,23 +69,59 @@ impl App {
         Self::start(Some(database))
     }
 
+    /// One with settings of its own.
+    pub(crate) fn with_settings(database: Option<Database>, settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut app = Self::in_folder(TempDir::new().unwrap());
+        (app.settings, app.database) = (settings, database);
+        app.restart();
+        app
+    }
+
     /// One in a folder, not yet started.
     pub(crate) fn in_folder(folder: TempDir) -> Self {
-        Self { folder, database: None, running: Mutex::new(None) }
+        Self { folder, database: None, settings: Vec::new(), disk: None, running: Mutex::new(None) }
     }
 
     fn start(database: Option<Database>) -> Self {
-        let app = Self { folder: TempDir::new().unwrap(), database, running: Mutex::new(None) };
-        app.restart();
-        app
+        Self::with_settings(database, &[])
+    }
+
+    /// One whose data folder is a small disk, which only it sees. `None` where the machine does not let us mount one.
+    pub(crate) fn on_a_disk_of(mib: u32) -> Option<Self> {
+        let mut app = Self::in_folder(TempDir::new().unwrap());
+        fs::create_dir(app.data()).unwrap();
+        app.disk = Some(mib);
+        let mounts = app.command().arg("--version").output().is_ok_and(|output| output.status.success());
+        mounts.then(|| {
+            app.restart();
+            app
+        })
+    }
+
+    /// Its data folder, also where that is a disk that only it sees.
+    pub(crate) fn data_seen_from_outside(&self) -> PathBuf {
+        let id = self.running.lock().unwrap().as_ref().unwrap().child.id();
+        let data = self.data();
+        PathBuf::from(format!("/proc/{id}/root")).join(data.strip_prefix("/").unwrap())
     }
 
     /// The command with everything that makes it this platform.
     pub(crate) fn command(&self) -> Command {
         let mut command = stoa(self.folder.path());
+        if let Some(mib) = self.disk {
+            // The process itself replaces the shell, so that signals reach it.
+            let mut mounting = Command::new("unshare");
+            mounting.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+            mounting.arg(format!("mount -t tmpfs -o size={mib}m tmpfs \"$0\" && exec \"$@\""));
+            mounting.arg(self.data()).arg(command.get_program()).current_dir(self.folder.path());
+            mounting.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            command = mounting;
+        }
         if let Some(database) = &self.database {
             command.env("DATABASE_URL", database.url());
         }
+        command.envs(self.settings.iter().map(|(key, value)| (key, value)));
         command
     }
 
@@ -186,7 +227,17 @@ impl Drop for App {
 /// The binary, with a data folder and without the configuration of whoever runs the tests.
 pub(crate) fn stoa(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stoa"));
-    for name in ["DATABASE_URL", "DATABASE_OWNER_URL", "MODE", "PORT", "NODE_ID", "LOG_LEVEL"] {
+    for name in [
+        "DATABASE_URL",
+        "DATABASE_OWNER_URL",
+        "REDIS_URL",
+        "NATS_URL",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "MODE",
+        "PORT",
+        "NODE_ID",
+        "LOG_LEVEL",
+    ] {
         command.env_remove(name);
     }
     command
@@ -194,6 +245,7 @@ pub(crate) fn stoa(folder: &Path) -> Command {
         .env("STOA_DATA__FOLDER", folder.join("data"))
         .env("STOA_SECRETS__MASTER_KEYS", MASTER)
         .env("STOA_SECRETS__OPERATOR_TOKEN", TOKEN)
+        .env("STOA_SERVER__DRAIN_DELAY_MS", "0")
         .env("STOA_LIMITS__BURST", "1000000")
         .env("STOA_LIMITS__PER_SECOND", "1000000");
     command

@@ -6,13 +6,18 @@
     reason = "a test that meets what it does not expect is to fail"
 )]
 
+mod admin;
 mod app;
 mod backup;
+mod connections;
 mod crash;
+mod disk;
 mod events;
 mod organizations;
 mod outage;
 mod start;
+mod telemetry;
+mod tls;
 
 /// Declares each case twice: on SQLite, and on PostgreSQL.
 macro_rules! on_both {

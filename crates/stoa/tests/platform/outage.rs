@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
-use stoa_harness::Postgres;
+use stoa_harness::{FaultProxy, Nats, Postgres, Redis};
 
-use crate::app::{App, database};
+use crate::app::{Answer, App, database};
 
 /// Asks until the answer is as wanted; how long that took.
 #[expect(clippy::disallowed_methods, reason = "the test is about real time")]
@@ -42,4 +42,132 @@ fn losing_the_database_refuses_fast_and_recovers_by_itself() {
     assert!(took < Duration::from_secs(8), "{took:?}");
     assert_eq!(app.get("/v1/organizations/acme").json(), made);
     app.organization("second");
+}
+
+/// How a check of `/health` stands: `None` when there is no such check.
+fn check(app: &App, name: &str) -> Option<bool> {
+    let health = app.get("/health").json();
+    let found = health["checks"].as_array().unwrap().iter().find(|check| check["name"] == name)?.clone();
+    found["ok"].as_bool()
+}
+
+/// Asks until a check stands as wanted; how long that took.
+#[expect(clippy::disallowed_methods, reason = "the test is about real time")]
+fn until_check(app: &App, name: &str, wanted: bool) -> Duration {
+    let start = Instant::now();
+    while check(app, name) != Some(wanted) {
+        assert!(start.elapsed() < Duration::from_secs(15), "{name} is still not {wanted}");
+    }
+    start.elapsed()
+}
+
+fn remaining(answer: &Answer) -> i64 {
+    answer.header("x-ratelimit-remaining").parse().unwrap()
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the test is about real time")]
+fn losing_redis_degrades_and_limits_go_on_in_the_process() {
+    let redis = Redis::start();
+    let proxy = FaultProxy::before(redis.port());
+    let url = format!("redis://127.0.0.1:{}/", proxy.port());
+    let settings =
+        [("REDIS_URL", url.as_str()), ("STOA_LIMITS__BURST", "100000"), ("STOA_LIMITS__PER_SECOND", "1")];
+    let server = Postgres::shared();
+    let (one, other) = (
+        App::with_settings(Some(database(&server)), &settings),
+        App::with_settings(Some(database(&server)), &settings),
+    );
+    // Both processes count together.
+    let first = remaining(&one.get("/v1/event-types"));
+    for app in [&one, &other, &one] {
+        app.get("/v1/event-types");
+    }
+    let counted = first - remaining(&other.get("/v1/event-types"));
+    assert!((3..=4).contains(&counted), "{counted}");
+    assert_eq!(check(&one, "cache"), Some(true));
+    proxy.cut();
+    until_check(&one, "cache", false);
+    assert_eq!(one.get("/health/ready").status, 200, "it can be done without");
+    let mut slowest = Duration::ZERO;
+    for number in 0..60 {
+        let start = Instant::now();
+        let answer = one.get("/v1/event-types");
+        if number >= 40 {
+            slowest = slowest.max(start.elapsed());
+        }
+        assert_eq!(answer.status, 200, "ordinary requests go on");
+        assert!(remaining(&answer) >= 99_900, "the process counts by itself: {}", remaining(&answer));
+    }
+    assert!(slowest < Duration::from_millis(10), "an open breaker takes no time: {slowest:?}");
+    proxy.heal();
+    let took = until_check(&one, "cache", true);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    // The breaker lets probes through again, and all processes count together.
+    let start = Instant::now();
+    while remaining(&one.get("/v1/event-types")) > 99_990 {
+        assert!(start.elapsed() < Duration::from_secs(10), "the shared count is not used again");
+    }
+}
+
+#[test]
+fn a_stalled_redis_costs_a_request_a_quarter_of_a_second_at_most() {
+    let redis = Redis::start();
+    let proxy = FaultProxy::before(redis.port());
+    let url = format!("redis://127.0.0.1:{}/", proxy.port());
+    let app = App::with_settings(None, &[("REDIS_URL", &url)]);
+    assert_eq!(app.get("/v1/event-types").status, 200);
+    proxy.stall();
+    for _ in 0..30 {
+        assert_eq!(app.get("/v1/event-types").status, 200);
+    }
+    assert_eq!(check(&app, "cache"), Some(false));
+}
+
+#[test]
+fn redis_and_nats_that_are_away_from_the_start_are_found_when_they_come() {
+    let (redis_port, nats_port) = (stoa_harness::free_port(), stoa_harness::free_port());
+    let (redis_url, nats_url) =
+        (format!("redis://127.0.0.1:{redis_port}/"), format!("nats://127.0.0.1:{nats_port}"));
+    let app = App::with_settings(
+        Some(database(&Postgres::shared())),
+        &[("REDIS_URL", &redis_url), ("NATS_URL", &nats_url)],
+    );
+    assert_eq!((check(&app, "cache"), check(&app, "bus")), (Some(false), Some(false)));
+    app.organization("acme");
+    let _servers = (Redis::at(redis_port), Nats::at(nats_port));
+    assert!(until_check(&app, "cache", true) < Duration::from_secs(5));
+    assert!(until_check(&app, "bus", true) < Duration::from_secs(5));
+    let wrong = app.command().env("REDIS_URL", "here").arg("serve").output().unwrap();
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(said.contains("config_invalid") && said.contains("redis.url"), "{said}");
+}
+
+#[test]
+fn losing_nats_degrades_and_nothing_is_lost() {
+    let mut nats = Nats::start();
+    let database = database(&Postgres::shared());
+    let url = nats.url();
+    // Without notifications of the database, the bus alone wakes.
+    let settings = [("NATS_URL", url.as_str()), ("STOA_DATABASE__NOTIFICATIONS", "false")];
+    let app = App::with_settings(Some(database), &settings);
+    until_check(&app, "bus", true);
+    app.organization("before");
+    let port = nats.port();
+    nats.kill();
+    until_check(&app, "bus", false);
+    assert_eq!(app.get("/health/ready").status, 200, "it can be done without");
+    app.organization("during");
+    let _again = Nats::at(port);
+    let took = until_check(&app, "bus", true);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    app.organization("after");
+    let mut told = 0;
+    for _ in 0..2_000 {
+        told = app.get("/v1/events?type=organization.created").json()["items"].as_array().unwrap().len();
+        if told == 3 {
+            break;
+        }
+    }
+    assert_eq!(told, 3, "every event is told");
 }

@@ -31,8 +31,9 @@ pub struct Specimen {
     #[record(plain)]
     pub document: Json<serde_json::Value>,
     pub seen: Option<Micros>,
+    #[record(subject = "a person in a test", about = "to be redacted")]
     pub person: Option<Personal<String>>,
-    #[record(encrypted)]
+    #[record(encrypted, subject = "a person in a test", about = "to be sealed")]
     pub secret: Option<Personal<String>>,
     pub version: i64,
 }

@@ -11,11 +11,13 @@
     reason = "a harness that cannot start what a test needs is to fail the test"
 )]
 
+mod collector;
 mod fault;
 mod others;
 mod postgres;
 mod server;
 
+pub use collector::Collector;
 pub use fault::FaultProxy;
 pub use others::{Nats, PgBouncer, Redis};
 pub use postgres::{Database, Postgres};

@@ -1,11 +1,14 @@
 //! PostgreSQL, with a database for each test.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::free_port;
-use crate::server::{Server, folder, program, unprivileged};
+use tempfile::TempDir;
+
+use crate::server::{Server, folder, own, program, unprivileged};
 
 /// Tells tests of the server that a whole run shares.
 const SHARED: &str = "STOA_TEST_POSTGRES_PORT";
@@ -20,6 +23,7 @@ pub struct Postgres {
 struct Running {
     server: Option<Server>,
     durable: bool,
+    tls: bool,
 }
 
 /// A database of its own, dropped with it.
@@ -28,7 +32,7 @@ pub struct Database {
     name: String,
 }
 
-fn command(running_in: &str, port: u16, durable: bool) -> Command {
+fn command(running_in: &str, port: u16, durable: bool, tls: bool) -> Command {
     let mut command = unprivileged(program("postgres"));
     command.args(["-D", running_in, "-h", "127.0.0.1", "-k", running_in, "-p", &port.to_string()]);
     for setting in [
@@ -38,16 +42,51 @@ fn command(running_in: &str, port: u16, durable: bool) -> Command {
         "log_min_messages=log",
         "max_wal_size=1GB",
         if durable { "fsync=on" } else { "fsync=off" },
+        if tls { "ssl=on" } else { "ssl=off" },
     ] {
         command.args(["-c", setting]);
     }
     command
 }
 
+/// Makes a certificate for the server in a folder, and lets it take connections with TLS alone.
+fn certify(folder: &TempDir) {
+    let made =
+        rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate is made");
+    let private = made.signing_key.serialize_pem();
+    for (name, text) in [
+        ("server.crt", made.cert.pem()),
+        ("server.key", private),
+        ("pg_hba.conf", "hostssl all all 127.0.0.1/32 trust\n".to_owned()),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("it is written");
+        own(&path);
+    }
+}
+
 impl Postgres {
     /// Starts one. `durable`: with real fsync; without it tests are faster.
     #[must_use]
     pub fn start(durable: bool) -> Self {
+        Self::start_as(durable, false)
+    }
+
+    /// Starts one that takes connections with TLS alone; its certificate is of `127.0.0.1`, and its own authority.
+    #[must_use]
+    pub fn start_with_tls() -> Self {
+        Self::start_as(false, true)
+    }
+
+    /// The authority of its certificate, if it has one.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<PathBuf> {
+        let running = self.running();
+        let folder = running.server.as_ref().filter(|_| running.tls)?.folder.path();
+        Some(folder.join("server.crt"))
+    }
+
+    fn start_as(durable: bool, tls: bool) -> Self {
         let folder = folder();
         let place = folder.path().to_str().expect("a readable path").to_owned();
         let made = unprivileged(program("initdb"))
@@ -55,10 +94,14 @@ impl Postgres {
             .output()
             .expect("initdb runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        if tls {
+            certify(&folder);
+        }
         let port = free_port();
         let server =
-            Server::start(command(&place, port, durable), folder, "ready to accept connections", "INT");
-        let postgres = Self { port, server: Some(Mutex::new(Running { server: Some(server), durable })) };
+            Server::start(command(&place, port, durable, tls), folder, "ready to accept connections", "INT");
+        let postgres =
+            Self { port, server: Some(Mutex::new(Running { server: Some(server), durable, tls })) };
         postgres.sql("postgres", "CREATE ROLE stoa_owner LOGIN CREATEDB; CREATE ROLE stoa LOGIN; ALTER ROLE stoa_owner SET client_min_messages = warning");
         postgres
     }
@@ -183,14 +226,14 @@ impl Postgres {
     /// Starts it again on the same port and data.
     pub fn restart(&self) {
         let mut running = self.running();
-        let durable = running.durable;
+        let (durable, tls) = (running.durable, running.tls);
         let mut old = running.server.take().expect("the server is there");
         old.kill();
         let folder = std::mem::replace(&mut old.folder, folder());
         let place = folder.path().to_str().expect("a readable path").to_owned();
         let _ = std::fs::remove_file(folder.path().join("postmaster.pid"));
         running.server = Some(Server::start(
-            command(&place, self.port, durable),
+            command(&place, self.port, durable, tls),
             folder,
             "ready to accept connections",
             "INT",

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -43,6 +43,14 @@ pub(crate) fn folder() -> TempDir {
         chown(folder.path(), Some(user), Some(group)).expect("the folder can be given away");
     }
     folder
+}
+
+/// Gives a file to the server's user, who alone may read it.
+pub(crate) fn own(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("its mode can be set");
+    if let Some((user, group)) = other_user() {
+        chown(path, Some(user), Some(group)).expect("the file can be given away");
+    }
 }
 
 /// A command as a user who is not root, which ends when this process does.

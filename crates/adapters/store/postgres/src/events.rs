@@ -4,6 +4,7 @@ use stoa_kernel::clock::Micros;
 use stoa_kernel::context::Scope;
 use stoa_kernel::id::EventId;
 use stoa_kernel::store::audit::{Chained, Hash};
+use stoa_kernel::store::event::INSTALLATION_STREAM;
 use stoa_kernel::store::{
     AuditTrail, BoxFuture, Envelope, EventFilter, EventLog, Kind, Lag, StoreError, Value,
 };
@@ -61,6 +62,59 @@ impl PostgresStore {
         }
         lent.done();
         Ok(answers.get(1).map_or(0, |rows| u32::try_from(rows.len()).unwrap_or(u32::MAX)))
+    }
+}
+
+impl PostgresStore {
+    /// Tells the log that its database was restored: every stream has a new epoch and positions a new era, so that whoever followed
+    /// knows that what it has seen may not be there, and misses nothing of what comes. Returns the first position of the era.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn restored(&self) -> Result<i64, StoreError> {
+        const TELL: &str = "WITH renewed AS (UPDATE streams SET epoch = epoch + 1 RETURNING organization_id, stream, epoch, head), \
+             own AS (INSERT INTO streams AS s (organization_id, stream, epoch, head) SELECT 0, $1, 1, 1 \
+                 WHERE NOT EXISTS (SELECT FROM renewed WHERE organization_id = 0 AND stream = $1) RETURNING epoch, head) \
+             INSERT INTO events (id, position, organization_id, stream, epoch, stream_offset, time, kind, version, actor, \
+                 aggregate_kind, aggregate_id, payload) \
+             SELECT $2, $3, 0, $1, place.epoch, place.head, $4, $5, $6, $7, $8, $9, $10 FROM (SELECT epoch, head FROM own \
+                 UNION ALL SELECT epoch, head + 1 FROM renewed WHERE organization_id = 0 AND stream = $1) AS place \
+             RETURNING position";
+        const MOVE: &str = "UPDATE streams SET head = (SELECT max(stream_offset) FROM events WHERE organization_id = 0 AND stream = $1) \
+             WHERE organization_id = 0 AND stream = $1 RETURNING head";
+        let id = self.ids.next().map_err(|error| {
+            StoreError::new(stoa_kernel::store::StoreErrorKind::Overloaded, error.to_string())
+        })?;
+        while self.number(1_000).await? > 0 {}
+        let told = stoa_store::events::restored(self.head().await?, id, self.clock.now());
+        let stream = Value::Text(INSTALLATION_STREAM.to_owned());
+        let values = [
+            stream.clone(),
+            Value::Integer(told.id),
+            Value::Integer(told.position),
+            Value::Integer(told.time),
+            Value::Text(told.kind.to_owned()),
+            Value::Integer(told.version),
+            Value::Json(told.actor),
+            Value::Text(told.aggregate_kind.to_owned()),
+            Value::Text(told.aggregate_id.to_owned()),
+            Value::Json(told.payload),
+        ];
+        let kinds = [
+            Kind::Text,
+            Kind::Integer,
+            Kind::Integer,
+            Kind::Integer,
+            Kind::Text,
+            Kind::Integer,
+            Kind::Json,
+            Kind::Text,
+            Kind::Text,
+            Kind::Json,
+        ];
+        self.within(Scope::System, None, Sent { sql: TELL, values: &values, kinds: &kinds }).await?;
+        self.within(Scope::System, None, Sent { sql: MOVE, values: &[stream], kinds: &[Kind::Text] }).await?;
+        Ok(told.position)
     }
 }
 

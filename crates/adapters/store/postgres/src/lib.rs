@@ -26,6 +26,7 @@ mod migrate;
 mod open;
 mod pipeline;
 mod store;
+mod target;
 mod upkeep;
 
 pub use migrate::{MigrateOptions, migrate};

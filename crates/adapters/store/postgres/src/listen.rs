@@ -4,25 +4,29 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::AsyncMessage;
 
 use crate::committer::CHANNEL;
+use crate::target::Target;
 
 /// Between attempts to listen again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Listens until it is aborted; a broken connection is made anew.
-pub(crate) async fn run(url: String, committed: Arc<dyn Fn() + Send + Sync>) {
+pub(crate) async fn run(target: Target, committed: Arc<dyn Fn() + Send + Sync>) {
     loop {
-        if let Err(error) = listen(&url, &committed).await {
+        if let Err(error) = listen(&target, &committed).await {
             tracing::debug!(%error, "listening for events was interrupted");
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn listen(url: &str, committed: &Arc<dyn Fn() + Send + Sync>) -> Result<(), tokio_postgres::Error> {
-    let (client, mut connection) = tokio_postgres::connect(url, NoTls).await?;
+async fn listen(
+    target: &Target,
+    committed: &Arc<dyn Fn() + Send + Sync>,
+) -> Result<(), tokio_postgres::Error> {
+    let (client, mut connection) = target.config.connect(target.tls.clone()).await?;
     let command = format!("LISTEN {CHANNEL}");
     let mut asked = Box::pin(client.batch_execute(&command));
     let mut listening = false;

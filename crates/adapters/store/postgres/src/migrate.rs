@@ -1,16 +1,19 @@
 //! Migrations: applied by the owner, under a lock, each whole or not at all; then the runtime role is given what it needs.
 
-use stoa_kernel::clock::Clock;
-use stoa_store::migrations::{Migration, checksum, plan};
-use tokio_postgres::NoTls;
+use std::path::PathBuf;
 
 use crate::open::{OpenError, applied};
+use crate::target::Target;
+use stoa_kernel::clock::Clock;
+use stoa_store::migrations::{Migration, checksum, plan};
 
 /// What migrations are applied with.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct MigrateOptions<'o> {
     /// The address of the database, with the role that is to own the tables. Not through a pooler: the lock is of the session.
     pub owner_url: &'o str,
+    /// Authorities that its certificate is verified by; those that the system trusts, if there are none.
+    pub ca_file: Option<PathBuf>,
     /// The role that the platform runs with.
     pub runtime_role: &'o str,
     /// All migrations.
@@ -40,7 +43,8 @@ const REMEMBERED: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
 /// # Errors
 /// [`OpenError`].
 pub async fn migrate(options: MigrateOptions<'_>) -> Result<usize, OpenError> {
-    let (mut client, connection) = tokio_postgres::connect(options.owner_url, NoTls).await?;
+    let Target { config, tls } = Target::of(options.owner_url, options.ca_file.as_deref())?;
+    let (mut client, connection) = config.connect(tls).await?;
     let driving = tokio::spawn(connection);
     client.execute(&format!("SELECT pg_advisory_lock({LOCK})"), &[]).await?;
     client.batch_execute(REMEMBERED).await?;

@@ -1,8 +1,11 @@
 //! Opening: the pool, and whether the role and the schema are fit to be used.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::failure;
+use crate::target::{Target, parse};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use stoa_kernel::clock::Clock;
 use stoa_kernel::error::Coded;
@@ -11,15 +14,14 @@ use stoa_kernel::store::StoreError;
 use stoa_store::Registry;
 use stoa_store::migrations::{Applied, Migration, PlanError, plan};
 use stoa_store::seal::Vault;
-use tokio_postgres::{Config, NoTls};
-
-use crate::failure;
 
 /// What a store is opened with.
 #[derive(Clone)]
 pub struct Options {
     /// The address of the database, with the runtime role.
     pub url: String,
+    /// Authorities that its certificate is verified by; those that the system trusts, if there are none.
+    pub ca_file: Option<PathBuf>,
     /// The most connections.
     pub connections: usize,
     /// Whether statements are prepared by name. Off behind a pooler in transaction mode that does not know of them.
@@ -112,7 +114,7 @@ impl From<tokio_postgres::Error> for OpenError {
 /// The role of an address, and what of the address may be shown: host, port and database.
 #[must_use]
 pub fn describe(url: &str) -> Option<(String, String)> {
-    let config: Config = url.parse().ok()?;
+    let config = parse(url).ok()?;
     let host = config.get_hosts().first().map_or_else(
         || "localhost".to_owned(),
         |host| match host {
@@ -128,16 +130,15 @@ pub fn describe(url: &str) -> Option<(String, String)> {
 }
 
 /// The pool of an address.
-pub(crate) fn pool(options: &Options) -> Result<Pool, OpenError> {
-    let mut config: Config =
-        options.url.parse().map_err(|error: tokio_postgres::Error| OpenError::Address(error.to_string()))?;
+pub(crate) fn pool(options: &Options, target: Target) -> Result<Pool, OpenError> {
+    let Target { mut config, tls } = target;
     config.connect_timeout(options.connect_timeout).application_name("stoa");
     if options.prepared {
         // A pooler takes no options; there every transaction says it for itself.
         config.options(format!("-c statement_timeout={}", options.statement_timeout.as_millis()));
     }
     let manager =
-        Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Pool::builder(manager)
         .max_size(options.connections.max(2))
         .runtime(Runtime::Tokio1)

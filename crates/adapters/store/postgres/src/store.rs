@@ -24,6 +24,7 @@ use crate::bind::Read;
 use crate::committer::{Committers, Shared, scope_alone};
 use crate::open::{self, OpenError, Options};
 use crate::pipeline::{Lent, Pipeline, Sent};
+use crate::target::Target;
 use crate::{failure, listen};
 
 /// The store in a database.
@@ -35,7 +36,7 @@ pub struct PostgresStore {
     pub(crate) vault: Arc<Vault>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) slow: SlowLog,
-    ids: Arc<dyn Ids>,
+    pub(crate) ids: Arc<dyn Ids>,
     listening: Option<JoinHandle<()>>,
 }
 
@@ -63,15 +64,15 @@ impl PostgresStore {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        let pool = open::pool(&options)?;
+        let target = Target::of(&options.url, options.ca_file.as_deref())?;
+        let pool = open::pool(&options, target.clone())?;
         {
             let connection =
                 pool.get().await.map_err(|error| OpenError::Unreachable(no_connection(&error)))?;
             open::check(&connection, &options).await?;
         }
-        let listening = options
-            .notifications
-            .then(|| tokio::spawn(listen::run(options.url.clone(), Arc::clone(&options.committed))));
+        let listening =
+            options.notifications.then(|| tokio::spawn(listen::run(target, Arc::clone(&options.committed))));
         let committers = options.connections.saturating_sub(2).clamp(1, 8);
         let shared = Arc::new(Shared {
             pool,
@@ -108,8 +109,12 @@ impl PostgresStore {
             ids: self.ids.as_ref(),
             clock: self.clock.as_ref(),
         };
+        let start = self.clock.steady();
         let prepared = preparation.prepare(cx, commit)?;
-        self.committers.commit(prepared, cx.deadline).await
+        let receipt = self.committers.commit(prepared, cx.deadline).await?;
+        let took = u32::try_from(self.clock.steady().since(start)).unwrap_or(u32::MAX);
+        metrics::histogram!("stoa_commit_duration_seconds").record(f64::from(took) / 1e6);
+        Ok(receipt)
     }
 
     /// Runs one statement within a scope, in one round trip.

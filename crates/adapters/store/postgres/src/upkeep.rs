@@ -71,7 +71,7 @@ impl Upkeep for PostgresStore {
                 version,
                 migration,
                 bytes,
-                pool: self.pool_state(),
+                pool: Upkeep::pool(self),
                 tables: tables.iter().map(table).collect::<Result<_, StoreError>>()?,
                 indexes: indexes.iter().map(index).collect::<Result<_, StoreError>>()?,
                 waiting: waiting.iter().map(wait).collect::<Result<_, StoreError>>()?,
@@ -79,11 +79,9 @@ impl Upkeep for PostgresStore {
             })
         })
     }
-}
 
-impl PostgresStore {
-    fn pool_state(&self) -> Pool {
-        let status = self.pool().status();
+    fn pool(&self) -> Pool {
+        let status = self.shared.pool.status();
         Pool { open: status.size, max: status.max_size, idle: status.available, waiting: status.waiting }
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
 use stoa_kernel::clock::Micros;
-use stoa_kernel::id::AuditId;
+use stoa_kernel::id::{AuditId, EventId};
 use stoa_kernel::store::audit::{Chained, Entry, Verifier};
+use stoa_kernel::store::event::INSTALLATION_STREAM;
 use stoa_store::migrations::Applied;
 
 use crate::open::{OpenError, applied, database, reading};
@@ -55,15 +56,37 @@ pub fn copy(folder: &Path, to: &Path) -> Result<Snapshot, OpenError> {
     inspect(to)
 }
 
-/// Gives every stream a new epoch, so that who followed one knows that what it has seen may not be there any more.
+/// Tells the log of a database that it was restored: every stream has a new epoch and positions a new era, so that whoever followed
+/// knows that what it has seen may not be there, and misses nothing of what comes.
 ///
 /// # Errors
 /// [`OpenError`].
-pub fn renew_epochs(path: &Path) -> Result<(), OpenError> {
-    let connection = Connection::open(path).map_err(damaged(path))?;
-    connection
-        .execute_batch("PRAGMA synchronous = FULL; UPDATE streams SET epoch = epoch + 1")
-        .map_err(damaged(path))
+pub fn restored(path: &Path, id: EventId, now: Micros) -> Result<(), OpenError> {
+    let tell = |connection: &mut Connection| -> rusqlite::Result<()> {
+        connection.execute_batch("PRAGMA synchronous = FULL")?;
+        let transaction = connection.transaction()?;
+        transaction.execute("UPDATE streams SET epoch = epoch + 1", [])?;
+        let last: i64 =
+            transaction.query_row("SELECT coalesce(max(position), 0) FROM events", [], |row| row.get(0))?;
+        let told = stoa_store::events::restored(last, id, now);
+        transaction.execute(
+            "INSERT INTO streams (organization_id, stream, epoch, head) VALUES (0, ?1, 1, 1) \
+             ON CONFLICT (organization_id, stream) DO UPDATE SET head = head + 1",
+            [INSTALLATION_STREAM],
+        )?;
+        transaction.execute(
+            "INSERT INTO events (id, position, organization_id, stream, epoch, stream_offset, time, kind, version, actor, \
+             aggregate_kind, aggregate_id, payload) \
+             SELECT ?1, ?2, 0, stream, epoch, head, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM streams WHERE organization_id = 0 AND stream = ?10",
+            (
+                told.id, told.position, told.time, told.kind, told.version, told.actor, told.aggregate_kind,
+                told.aggregate_id, told.payload, INSTALLATION_STREAM,
+            ),
+        )?;
+        transaction.commit()
+    };
+    let mut connection = Connection::open(path).map_err(damaged(path))?;
+    tell(&mut connection).map_err(damaged(path))
 }
 
 /// Looks at a database that nobody writes: its pages, its event log, and every audit trail.

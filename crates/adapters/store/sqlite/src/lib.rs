@@ -22,6 +22,6 @@ mod store;
 mod upkeep;
 mod writer;
 
-pub use backup::{Snapshot, copy, inspect, renew_epochs};
+pub use backup::{Snapshot, copy, inspect, restored};
 pub use open::{OpenError, Options};
 pub use store::SqliteStore;

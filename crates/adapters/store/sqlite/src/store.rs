@@ -105,8 +105,12 @@ impl SqliteStore {
             ids: self.ids.as_ref(),
             clock: self.clock.as_ref(),
         };
+        let start = self.clock.steady();
         let prepared = preparation.prepare(cx, commit)?;
-        self.writer.commit(prepared, cx.deadline).await
+        let receipt = self.writer.commit(prepared, cx.deadline).await?;
+        let took = u32::try_from(self.clock.steady().since(start)).unwrap_or(u32::MAX);
+        metrics::histogram!("stoa_commit_duration_seconds").record(f64::from(took) / 1e6);
+        Ok(receipt)
     }
 
     /// Runs any SQL as a reader within a scope: for tests that try to look past it.

@@ -28,7 +28,7 @@ impl Upkeep for SqliteStore {
     }
 
     fn insight(&self) -> BoxFuture<'_, Result<Insight, StoreError>> {
-        let (path, pool) = (self.path.clone(), self.readers.pool());
+        let (path, pool) = (self.path.clone(), self.pool());
         let slow_statements = self.slow.worst(20);
         Box::pin(async move {
             let look = tokio::task::spawn_blocking(move || {
@@ -42,6 +42,10 @@ impl Upkeep for SqliteStore {
             })??;
             Ok(Insight { pool, slow_statements, ..insight })
         })
+    }
+
+    fn pool(&self) -> Pool {
+        self.readers.pool()
     }
 }
 

@@ -58,12 +58,16 @@ pub(crate) async fn stream(
         }
     };
     params.finish()?;
+    // Streams last; they have a bound of their own, beside that of requests.
+    let place = Arc::clone(&platform.streams)
+        .try_acquire_owned()
+        .map_err(|_| Problem::new("overloaded", "Too many streams are open.").retry_after(5))?;
     let position = match seen {
         Some(position) => position,
         None => platform.log.head().await.map_err(|error| failed(&error))?,
     };
     let follower = platform.feed.follow(Arc::clone(&platform.log), scope, position, filter);
-    let events = stream::unfold((platform, follower), |(platform, mut follower)| async {
+    let events = stream::unfold((platform, follower, place), |(platform, mut follower, place)| async {
         let mut phase = platform.health.phases();
         let events = tokio::select! {
             events = follower.next(STEP) => events.ok()?,
@@ -77,7 +81,7 @@ pub(crate) async fn stream(
                 Ok(Event::default().id(event.event_id.to_string()).event(event.kind).data(data))
             })
             .collect();
-        Some((stream::iter(items), (platform, follower)))
+        Some((stream::iter(items), (platform, follower, place)))
     });
     Ok(Sse::new(events.flatten()).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }

@@ -26,6 +26,7 @@ pub(crate) fn database() -> Database {
         let work = async move {
             let options = MigrateOptions {
                 owner_url: &owner_url,
+                ca_file: None,
                 runtime_role: "stoa",
                 migrations,
                 clock: &SystemClock,
@@ -44,6 +45,7 @@ pub(crate) fn database() -> Database {
 pub(crate) fn options(url: String) -> Options {
     Options {
         url,
+        ca_file: None,
         connections: 10,
         prepared: true,
         notifications: true,

@@ -1,0 +1,15 @@
+//! What operators look at and turn: `/v1/admin`.
+
+mod database;
+mod rotate_keys;
+
+use std::sync::Arc;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::platform::Platform;
+
+pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
+    OpenApiRouter::new().routes(routes!(database::database)).routes(routes!(rotate_keys::rotate_keys))
+}

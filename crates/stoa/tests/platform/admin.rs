@@ -1,0 +1,100 @@
+use serde_json::Value;
+
+use crate::app::{App, ask};
+use crate::on_both;
+
+on_both! {
+    the_database_is_looked_into
+    the_registry_says_what_is_kept_and_why
+    keys_are_rotated_while_it_runs
+    metrics_say_how_it_does
+}
+
+fn the_database_is_looked_into(app: &App) {
+    app.organization("acme");
+    let found = app.get("/v1/admin/database").json();
+    assert!(found["bytes"].as_i64().unwrap() > 0 && found["pool"]["open"].as_i64().unwrap() > 0, "{found}");
+    let tables: Vec<&str> =
+        found["tables"].as_array().unwrap().iter().map(|table| table["name"].as_str().unwrap()).collect();
+    assert!(tables.contains(&"organizations") && tables.contains(&"events"), "{tables:?}");
+    assert!(!found["indexes"].as_array().unwrap().is_empty());
+    let nobody = ask(app.address(), "GET", "/v1/admin/database", &[("Authorization", "")], "").unwrap();
+    assert_eq!(nobody.status, 401);
+}
+
+fn the_registry_says_what_is_kept_and_why(app: &App) {
+    let all = app.get("/v1/privacy/registry").json();
+    let all = all["items"].as_array().unwrap();
+    let email = all.iter().find(|row| row["column"] == "contact_email").unwrap();
+    assert_eq!((email["personal"].as_bool(), email["encrypted"].as_bool()), (Some(true), Some(true)));
+    assert_eq!(email["keptFor"], "as long as the account that it belongs to");
+    let personal = app.get("/v1/privacy/registry?personal=true").json();
+    let personal = personal["items"].as_array().unwrap();
+    assert!(!personal.is_empty() && personal.len() < all.len());
+    for row in personal {
+        assert!(
+            row["why"].as_str().unwrap().len() > 5 && !row["subject"].as_str().unwrap().is_empty(),
+            "{row}"
+        );
+    }
+    assert_eq!(app.get("/v1/privacy/registry?personal=perhaps").problem(), "invalid_parameter");
+    let printed = app.command().args(["privacy", "registry", "--json"]).output().unwrap();
+    let printed: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(printed.as_array().unwrap(), all, "the command says the same");
+}
+
+/// The value of a metric, or 0.
+fn metric(app: &App, name: &str) -> f64 {
+    let text = app.get("/metrics").text;
+    let line = text.lines().find(|line| line.split([' ', '{']).next() == Some(name));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+}
+
+fn keys_are_rotated_while_it_runs(app: &App) {
+    let body = r#"{"slug":"acme","name":"Acme","contactEmail":"canary@example.org"}"#;
+    let made = app.post("/v1/organizations", body).json();
+    assert_eq!(app.post("/v1/admin/keys/rotate", "").json()["rotated"], 1);
+    let mut sealed = 0.0;
+    for _ in 0..5_000 {
+        sealed = metric(app, "stoa_resealed_total");
+        if sealed > 0.0 {
+            break;
+        }
+    }
+    assert!(sealed >= 1.0, "what was sealed is sealed anew in the background");
+    assert_eq!(app.get("/v1/organizations/acme").json(), made);
+    assert_eq!(app.stop(), 0);
+    let offline = app.command().args(["keys", "rotate"]).output().unwrap();
+    let said = String::from_utf8_lossy(&offline.stdout).into_owned();
+    assert!(said.contains("1 organizations have a new data key. 1 values were sealed anew."), "{offline:?}");
+    let again = app.command().args(["keys", "reseal"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&again.stdout).contains("0 values were sealed anew."), "{again:?}");
+    app.restart();
+    assert_eq!(app.get("/v1/organizations/acme").json(), made);
+}
+
+fn metrics_say_how_it_does(app: &App) {
+    app.organization("acme");
+    assert_eq!(app.get("/v1/organizations/nothing").status, 404);
+    let text = app.get("/metrics").text;
+    for name in [
+        "stoa_http_request_duration_seconds_bucket",
+        "stoa_http_connections",
+        "stoa_problems_total",
+        "stoa_commit_duration_seconds_bucket",
+        "stoa_store_batch_size_bucket",
+        "stoa_pool_open",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+    ] {
+        assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+}
+
+#[test]
+fn keys_in_use_are_turned_by_the_running_platform() {
+    let app = App::embedded();
+    let refused = app.command().args(["keys", "rotate"]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("data_folder_in_use") && said.contains("/v1/admin/keys/rotate"), "{said}");
+}
