@@ -66,7 +66,7 @@ async fn sqlite(seconds: f64) {
             let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
             sqlx::query("INSERT INTO specimens VALUES (?1, ?2, ?3, 5, 1, 'a note of some length, as people write them', NULL, '{\"a\":1,\"b\":\"two\"}', NULL, NULL, NULL, 1)")
                 .bind(id).bind(organization).bind(id.to_string()).execute(&mut *transaction).await.unwrap();
-            let stream = format!("specimen/s{}", id % 1_000);
+            let stream = format!("specimen/s{}", id / 20 % 50);
             let head: i64 = sqlx::query("INSERT INTO streams VALUES (?1, ?2, 1, 1) ON CONFLICT DO UPDATE SET head = head + 1 RETURNING head")
                 .bind(organization).bind(&stream).fetch_one(&mut *transaction).await.unwrap().get(0);
             sqlx::query("INSERT INTO events VALUES (?1, ?1, ?2, ?3, 1, ?4, 1, 'specimen.noted', 1, '{\"kind\":\"system\"}', 'specimen', ?3, NULL, NULL, NULL, '{}')")
@@ -108,7 +108,7 @@ async fn postgres(url: &str, seconds: f64) {
                 .bind(organization).bind(sequence).bind(&hash).execute(&mut *transaction).await.unwrap();
             sqlx::query("INSERT INTO audit_entries VALUES ($1, $2, $3, 1, 'system', 'specimen.created', 'specimen', $5, 'req_0000000000001', '[{\"op\":\"add\",\"path\":\"/code\"}]', $4)")
                 .bind(organization).bind(sequence).bind(id).bind(&hash).bind(id.to_string()).execute(&mut *transaction).await.unwrap();
-            let stream = format!("specimen/s{}", id % 1_000);
+            let stream = format!("specimen/s{}", id / 20 % 50);
             let head: i64 = sqlx::query("INSERT INTO streams AS s VALUES ($1, $2, 1, 1) ON CONFLICT (organization_id, stream) DO UPDATE SET head = s.head + 1 RETURNING head")
                 .bind(organization).bind(&stream).fetch_one(&mut *transaction).await.unwrap().get(0);
             sqlx::query("INSERT INTO events VALUES ($1, NULL, $2, $3, 1, $4, 1, 'specimen.noted', 1, '{\"kind\":\"system\"}', 'specimen', $3, NULL, NULL, NULL, '{}')")

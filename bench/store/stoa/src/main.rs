@@ -20,6 +20,8 @@ use stoa_store::seal::{MasterKeys, Vault};
 
 const CALLERS: u64 = 100;
 const ORGANIZATIONS: u64 = 20;
+/// Streams of each organization that events are told in.
+const STREAMS: u64 = 50;
 
 /// A row without event or audit entry.
 #[derive(Debug, Clone, Record)]
@@ -74,7 +76,7 @@ fn specimen(ids: &dyn Ids, cx: &Context, number: i64) -> Specimen {
 
 fn whole(ids: &dyn Ids, cx: &Context, number: i64) -> Commit {
     let row = specimen(ids, cx, number);
-    let event = Noted { stream: format!("s{}", row.id.raw() % 1_000), number };
+    let event = Noted { stream: format!("s{}", number.unsigned_abs() % STREAMS), number };
     Commit::new().insert(&row).event(&event)
 }
 
@@ -154,7 +156,7 @@ fn plain_sqlite(folder: &std::path::Path, seconds: f64) {
             .unwrap()
             .execute((number, number.to_string(), organization))
             .unwrap();
-        let stream = format!("specimen/s{}", number % 1_000);
+        let stream = format!("specimen/s{}", number / ORGANIZATIONS as i64 % STREAMS as i64);
         let head: i64 = connection
             .prepare_cached("INSERT INTO streams VALUES (?2, ?1, 1, 1) ON CONFLICT DO UPDATE SET head = head + 1 RETURNING head")
             .unwrap()
@@ -303,6 +305,7 @@ async fn postgres(seconds: f64, server: &Arc<Postgres>) {
         std::thread::spawn(move || {
             let migrate = stoa_store_postgres::MigrateOptions {
                 owner_url: &owner_url,
+                ca_file: None,
                 runtime_role: "stoa",
                 migrations: migrations(),
                 clock: &SystemClock,
@@ -315,6 +318,7 @@ async fn postgres(seconds: f64, server: &Arc<Postgres>) {
     let ids: Arc<dyn Ids> = Arc::new(NodeIds::fixed(Arc::new(SystemClock), 1).unwrap());
     let options = stoa_store_postgres::Options {
         url: database.url(),
+        ca_file: None,
         connections: 16,
         prepared: true,
         notifications: true,

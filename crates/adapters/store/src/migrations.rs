@@ -27,7 +27,10 @@ macro_rules! migration {
 }
 
 /// Every migration, in order.
-pub const ALL: &[Migration] = &[migration!(1, "foundation", "0001_foundation.sql")];
+pub const ALL: &[Migration] = &[
+    migration!(1, "foundation", "0001_foundation.sql"),
+    migration!(2, "rows_in_order", "0002_rows_in_order.sql"),
+];
 
 /// What identifies a migration that was applied: the SHA-256 of its text, in hexadecimal.
 #[must_use]

@@ -35,6 +35,9 @@ pub struct Rendered {
     pub sql: String,
     /// The kind of each value, in order.
     pub kinds: Vec<Kind>,
+    /// The same query as one statement that sets its own scope, for PostgreSQL: two more values, the name of the setting that carries
+    /// the scope, and its value. Empty for what is no query.
+    pub scoped: String,
 }
 
 /// A statement that is ready to run.
@@ -104,10 +107,11 @@ impl Renderer {
                 .values_panic(meta.columns.iter().map(|_| place()));
             Rendered {
                 sql: match self.engine {
-                    Engine::Sqlite => query.to_owned().build(SqliteQueryBuilder).0,
+                    Engine::Sqlite => or_fail(&query.to_owned().build(SqliteQueryBuilder).0),
                     Engine::Postgres => query.to_owned().build(PostgresQueryBuilder).0,
                 },
                 kinds: meta.columns.iter().map(|column| column.stored_kind()).collect(),
+                scoped: String::new(),
             }
         })
     }
@@ -126,7 +130,7 @@ impl Renderer {
             let kinds = (0..meta.columns.len()).chain(identity(meta));
             self.write(
                 meta,
-                query.to_owned().build(SqliteQueryBuilder).0,
+                or_fail(&query.to_owned().build(SqliteQueryBuilder).0),
                 || query.to_owned().build(PostgresQueryBuilder).0,
                 kinds,
             )
@@ -168,6 +172,7 @@ impl Renderer {
                     Engine::Postgres => query.build(PostgresQueryBuilder).0,
                 },
                 kinds: kinds(meta, meta.key.iter().copied().chain([IdempotencyKey::EXPIRES_AT.index])),
+                scoped: String::new(),
             }
         })
     }
@@ -188,7 +193,7 @@ impl Renderer {
                 version_guard(meta)
             ),
         };
-        Rendered { sql, kinds: kinds(meta, columns) }
+        Rendered { sql, kinds: kinds(meta, columns), scoped: String::new() }
     }
 
     /// Whether the record with a key still has its version. On PostgreSQL it is locked, and its absence is an error; on SQLite, where
@@ -215,7 +220,7 @@ impl Renderer {
                     )
                 }
             };
-            Rendered { sql, kinds: kinds(meta, identity(meta)) }
+            Rendered { sql, kinds: kinds(meta, identity(meta)), scoped: String::new() }
         })
     }
 
@@ -311,7 +316,12 @@ impl Renderer {
                 used.push(Kind::Integer);
             }
         }
-        Rendered { sql: self.finish(&query), kinds: used }
+        let sql = self.finish(&query);
+        let scoped = match self.engine {
+            Engine::Sqlite => String::new(),
+            Engine::Postgres => scoped(&sql, used.len()),
+        };
+        Rendered { sql, kinds: used, scoped }
     }
 
     fn finish(&self, query: &SelectStatement) -> String {
@@ -335,6 +345,22 @@ fn counted(meta: &RecordMeta) -> usize {
 pub fn identity(meta: &RecordMeta) -> impl Iterator<Item = usize> {
     let tenant = meta.tenant().filter(|tenant| !meta.key.contains(tenant));
     tenant.into_iter().chain(meta.key.iter().copied()).chain(meta.version)
+}
+
+/// A write that leaves undoing to whoever asked for it, as every commit does when one of its writes is refused. Otherwise SQLite, for
+/// the triggers that guard the scope, keeps a copy of every page that the statement touches, to undo that one statement.
+fn or_fail(sql: &str) -> String {
+    match sql.split_once(' ') {
+        Some((verb @ ("INSERT" | "UPDATE"), rest)) => format!("{verb} OR FAIL {rest}"),
+        _ => sql.to_owned(),
+    }
+}
+
+/// A query that sets its own scope, before it reads anything: the filter has no column in it, so that it is evaluated once, above
+/// everything else (PostgreSQL calls it a one-time filter). Were it evaluated later, nothing would be seen: the scope is empty until then.
+fn scoped(sql: &str, values: usize) -> String {
+    let (name, value) = (values + 1, values + 2);
+    format!("SELECT found.* FROM ({sql}) AS found WHERE (SELECT set_config(${name}, ${value}, true)) IS NOT NULL")
 }
 
 /// The name under which a write refuses when its record is not as it was read.

@@ -19,8 +19,9 @@ use stoa_store::seal::Vault;
 use stoa_store::slow::SlowLog;
 use tokio::task::JoinHandle;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
-use crate::bind::Read;
+use crate::bind::{Bind, Read};
 use crate::committer::{Committers, Shared, scope_alone};
 use crate::open::{self, OpenError, Options};
 use crate::pipeline::{Lent, Pipeline, Sent};
@@ -148,6 +149,37 @@ impl PostgresStore {
         Ok(if answers.len() > 1 { answers.swap_remove(1) } else { Vec::new() })
     }
 
+    /// The rows of a query within a scope: one statement that sets its scope by itself, where the connection has the time limit and
+    /// keeps statements prepared; otherwise a transaction around it.
+    async fn read(
+        &self,
+        within: Scope,
+        deadline: Option<stoa_kernel::clock::Micros>,
+        bound: &Bound,
+    ) -> Result<Vec<Row>, StoreError> {
+        let most = i64::try_from(self.shared.statement_timeout.as_micros()).unwrap_or(i64::MAX);
+        let has_time = deadline.is_none_or(|deadline| deadline.since(self.clock.now()) >= most);
+        if !self.shared.prepared || !has_time {
+            return self.within(within, deadline, Sent::of(&bound.text, &bound.values)).await;
+        }
+        let object = self.shared.pool.get().await.map_err(|error| no_connection(&error))?;
+        let mut lent = Lent::new(object);
+        let Some(connection) = lent.get() else { return Ok(Vec::new()) };
+        let (setting, of) = match within {
+            Scope::Organization(id) => ("stoa.organization", id.raw().to_string()),
+            Scope::System => ("stoa.system", "on".to_owned()),
+        };
+        let scope = [Value::Text(setting.to_owned()), Value::Text(of)];
+        let values: Vec<Bind<'_>> = bound.values.iter().chain(&scope).map(Bind).collect();
+        let values: Vec<&(dyn ToSql + Sync)> =
+            values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+        let statement =
+            connection.prepare_cached(&bound.text.scoped).await.map_err(|error| failure::of(&error))?;
+        let rows = connection.query(&statement, &values).await.map_err(|error| failure::of(&error))?;
+        lent.done();
+        Ok(rows)
+    }
+
     /// The time that a statement may take, where that is not what the connection was opened with: behind a pooler it was opened with
     /// nothing.
     fn timeout(&self, left: i64, most: i64) -> String {
@@ -164,10 +196,10 @@ impl PostgresStore {
         deadline: Option<stoa_kernel::clock::Micros>,
         select: &Select,
     ) -> Result<Vec<Vec<Value>>, StoreError> {
-        let Bound { text, values } = self.renderer.select(scope, select, false)?;
+        let bound = self.renderer.select(scope, select, false)?;
         let start = self.clock.steady();
-        let rows = self.within(scope, deadline, Sent::of(&text, &values)).await?;
-        self.slow.note(&text.sql, self.clock.steady().since(start));
+        let rows = self.read(scope, deadline, &bound).await?;
+        self.slow.note(&bound.text.sql, self.clock.steady().since(start));
         rows.iter().map(values_of).collect()
     }
 
@@ -212,8 +244,8 @@ impl Store for PostgresStore {
 
     fn count_rows<'a>(&'a self, cx: &'a Context, select: Select) -> BoxFuture<'a, Result<i64, StoreError>> {
         Box::pin(async move {
-            let Bound { text, values } = self.renderer.select(cx.scope, &select, true)?;
-            let rows = self.within(cx.scope, cx.deadline, Sent::of(&text, &values)).await?;
+            let bound = self.renderer.select(cx.scope, &select, true)?;
+            let rows = self.read(cx.scope, cx.deadline, &bound).await?;
             rows.first().map_or(Ok(0), |row| row.try_get(0).map_err(|error| failure::of(&error)))
         })
     }

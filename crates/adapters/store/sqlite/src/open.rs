@@ -175,7 +175,7 @@ pub(crate) fn writing(path: &Path) -> Result<Connection, OpenError> {
     connection
         .execute_batch(
             "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; \
-             PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536;",
+             PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 201326592; PRAGMA cache_size = -32768;",
         )
         .map_err(&fail)?;
     prepare_once(&connection).map_err(&fail)?;

@@ -95,7 +95,7 @@ pub(crate) fn install_triggers(connection: &Connection, registry: &Registry) -> 
         ] {
             connection.execute_batch(&format!(
                 "CREATE TEMP TRIGGER scope_{operation}_{table} BEFORE {operation} ON main.\"{table}\" WHEN {condition} \
-                 BEGIN SELECT RAISE(ABORT, 'outside the scope'); END"
+                 BEGIN SELECT RAISE(FAIL, 'outside the scope'); END"
             ))?;
         }
     }

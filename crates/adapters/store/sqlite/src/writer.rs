@@ -356,9 +356,9 @@ impl Loop {
 
     fn audit(&self, entries: &[PreparedEntry]) -> Result<(), StoreError> {
         const HEAD: &str = "SELECT sequence, hash FROM main.audit_heads WHERE organization_id = ?1";
-        const MOVE: &str = "INSERT INTO main.audit_heads (organization_id, sequence, hash) VALUES (?1, ?2, ?3) \
+        const MOVE: &str = "INSERT OR FAIL INTO main.audit_heads (organization_id, sequence, hash) VALUES (?1, ?2, ?3) \
              ON CONFLICT (organization_id) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash";
-        const ENTER: &str = "INSERT INTO main.audit_entries \
+        const ENTER: &str = "INSERT OR FAIL INTO main.audit_entries \
              (organization_id, sequence, id, time, actor, action, target_kind, target, request, diff, hash) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         let enter = |entries: &[PreparedEntry]| -> rusqlite::Result<()> {
@@ -398,9 +398,9 @@ impl Loop {
     }
 
     fn event(&mut self, event: &PreparedEvent) -> Result<(stoa_kernel::id::EventId, i64), StoreError> {
-        const HEAD: &str = "INSERT INTO main.streams (organization_id, stream, epoch, head) VALUES (?1, ?2, 1, 1) \
+        const HEAD: &str = "INSERT OR FAIL INTO main.streams (organization_id, stream, epoch, head) VALUES (?1, ?2, 1, 1) \
              ON CONFLICT (organization_id, stream) DO UPDATE SET head = head + 1 RETURNING epoch, head";
-        const APPEND: &str = "INSERT INTO main.events (id, position, organization_id, stream, epoch, stream_offset, time, kind, \
+        const APPEND: &str = "INSERT OR FAIL INTO main.events (id, position, organization_id, stream, epoch, stream_offset, time, kind, \
              version, actor, aggregate_kind, aggregate_id, aggregate_version, client_mutation_id, traceparent, payload) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
         let position = self.position + 1;

@@ -1,0 +1,1 @@
+-- Nothing to do: PostgreSQL keeps rows in the order in which they are written, and SQLite does from this migration on.
