@@ -14,7 +14,7 @@ test:                      ## Run every test (pass ARGS to cargo nextest)
 	@scripts/test.sh $(ARGS)
 
 crash:                     ## Kill the platform ROUNDS=300 times under load, on both databases, and look what is left
-	@STOA_CRASH_ROUNDS=$${ROUNDS:-300} scripts/test.sh -p stoa --test platform crash
+	@NEXTEST_PROFILE=crash STOA_CRASH_ROUNDS=$${ROUNDS:-300} scripts/test.sh -p stoa --test platform crash
 
 check: setup               ## Formatting, lints, dependencies, documentation, generated files
 	@scripts/check.sh

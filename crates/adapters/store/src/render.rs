@@ -360,7 +360,9 @@ fn or_fail(sql: &str) -> String {
 /// everything else (PostgreSQL calls it a one-time filter). Were it evaluated later, nothing would be seen: the scope is empty until then.
 fn scoped(sql: &str, values: usize) -> String {
     let (name, value) = (values + 1, values + 2);
-    format!("SELECT found.* FROM ({sql}) AS found WHERE (SELECT set_config(${name}, ${value}, true)) IS NOT NULL")
+    format!(
+        "SELECT found.* FROM ({sql}) AS found WHERE (SELECT set_config(${name}, ${value}, true)) IS NOT NULL"
+    )
 }
 
 /// The name under which a write refuses when its record is not as it was read.

@@ -1,12 +1,10 @@
 //! Organizations: `/v1/organizations`.
 
-mod archive;
 mod create;
 mod get;
 mod list;
 mod patch;
-mod resume;
-mod suspend;
+mod state;
 
 use std::sync::Arc;
 
@@ -36,9 +34,9 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
     OpenApiRouter::new()
         .routes(routes!(list::list, create::create))
         .routes(routes!(get::get, patch::patch))
-        .routes(routes!(suspend::suspend))
-        .routes(routes!(resume::resume))
-        .routes(routes!(archive::archive))
+        .routes(routes!(state::suspend))
+        .routes(routes!(state::resume))
+        .routes(routes!(state::archive))
 }
 
 /// An organization.

@@ -11,6 +11,56 @@ impl Drop for Stopping<'_> {
     }
 }
 
+/// A follower that has seen more than the backup holds is told of the restoration, and of what happens after it.
+fn misses_nothing(restored: &App, cursor: &str) {
+    let mut told = Vec::new();
+    for _ in 0..2_000 {
+        let page = restored.get(&format!("/v1/events?cursor={cursor}")).json();
+        told = page["items"].as_array().unwrap().clone();
+        if told.len() >= 2 {
+            break;
+        }
+    }
+    assert_eq!(told[0]["type"], "installation.restored", "{told:?}");
+    assert_eq!(told[0]["position"], 1i64 << 40);
+    assert_eq!(told[1]["type"], "organization.created");
+}
+
+#[test]
+fn postgresql_that_was_restored_by_its_own_tools_is_told_to_the_log() {
+    let app = App::cluster();
+    app.organization("before");
+    let mut cursor = String::new();
+    while cursor.is_empty() {
+        let page = app.get("/v1/events").json();
+        if page["items"].as_array().unwrap().len() == 1 {
+            page["nextCursor"].as_str().unwrap().clone_into(&mut cursor);
+        }
+    }
+    assert_eq!(app.stop(), 0);
+    let restored = app.command().args(["restore", "--database"]).output().unwrap();
+    let said = String::from_utf8_lossy(&restored.stdout).into_owned();
+    assert!(said.contains("positions go on from 1099511627776"), "{said}{restored:?}");
+    app.restart();
+    app.organization("after");
+    misses_nothing(&app, &cursor);
+    assert_eq!(app.stop(), 0);
+    assert!(app.command().args(["restore", "--database"]).output().unwrap().status.success(), "and again");
+    app.restart();
+    let before = app.get("/v1/organizations/before").json();
+    app.post(&format!("/v1/organizations/{}/suspend", before["id"].as_str().unwrap()), "");
+    let stream = format!("stream=organization/{}", before["id"].as_str().unwrap());
+    let mut last = serde_json::Value::Null;
+    for _ in 0..2_000 {
+        last = app.get(&format!("/v1/events?{stream}")).json()["items"][1].clone();
+        if last.is_object() {
+            break;
+        }
+    }
+    assert_eq!((&last["epoch"], &last["offset"]), (&3.into(), &2.into()));
+    assert!(last["position"].as_i64().unwrap() > 2 << 40);
+}
+
 #[test]
 fn a_backup_under_load_restores_to_a_consistent_state() {
     let app = App::embedded();
@@ -36,6 +86,16 @@ fn a_backup_under_load_restores_to_a_consistent_state() {
         let output = app.command().args(["backup", "--to"]).arg(&backup).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     });
+    // A follower has seen more than the backup holds.
+    let seen = app.get("/v1/events?limit=100").json();
+    let mut cursor = seen["nextCursor"].as_str().unwrap().to_owned();
+    loop {
+        let page = app.get(&format!("/v1/events?limit=100&cursor={cursor}")).json();
+        page["nextCursor"].as_str().unwrap().clone_into(&mut cursor);
+        if page["hasMore"] == false {
+            break;
+        }
+    }
     let again = app.command().args(["backup", "--to"]).arg(&backup).output().unwrap();
     assert_eq!(again.status.code(), Some(1), "a backup is never overwritten");
     app.kill();
@@ -53,6 +113,7 @@ fn a_backup_under_load_restores_to_a_consistent_state() {
     let page = restored.get("/v1/organizations?limit=100").json();
     assert!(page["items"].as_array().unwrap().iter().all(|one| one["contactEmail"] == "a@example.org"));
     let made = restored.organization("after-the-restore");
+    misses_nothing(&restored, &cursor);
     let stream = format!("stream=organization/{}", made["id"].as_str().unwrap());
     assert_eq!(restored.get(&format!("/v1/events?{stream}")).json()["items"][0]["epoch"], 1);
     let old = format!("/v1/organizations/{}/suspend", page["items"][0]["id"].as_str().unwrap());

@@ -16,6 +16,7 @@
 
 pub mod cases;
 mod specimen;
+pub mod upgrade;
 
 use std::sync::Arc;
 

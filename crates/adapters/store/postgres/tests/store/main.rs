@@ -4,3 +4,4 @@
 mod conformance;
 mod isolation;
 mod setup;
+mod upgrade;

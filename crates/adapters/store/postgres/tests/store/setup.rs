@@ -63,7 +63,7 @@ pub(crate) fn options(url: String) -> Options {
     }
 }
 
-async fn subject(options: Options, keep: Box<dyn std::any::Any + Send + Sync>) -> Subject {
+pub(crate) async fn subject(options: Options, keep: Box<dyn std::any::Any + Send + Sync>) -> Subject {
     let (ids, clock) = (Arc::clone(&options.ids), Arc::clone(&options.clock));
     let store = Arc::new(PostgresStore::open(options).await.unwrap());
     Subject {

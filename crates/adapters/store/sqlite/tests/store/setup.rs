@@ -35,7 +35,10 @@ pub(crate) fn options(folder: &Path) -> Options {
 
 pub(crate) async fn fresh() -> Subject {
     let folder = tempfile::tempdir().unwrap();
-    let options = options(folder.path());
+    subject(options(folder.path()), Box::new(folder))
+}
+
+pub(crate) fn subject(options: Options, keep: Box<dyn std::any::Any + Send + Sync>) -> Subject {
     let (ids, clock) = (Arc::clone(&options.ids), Arc::clone(&options.clock));
     let store = Arc::new(SqliteStore::open(options).unwrap());
     Subject {
@@ -47,6 +50,6 @@ pub(crate) async fn fresh() -> Subject {
         upkeep: store,
         clock,
         ids,
-        keep: Box::new(folder),
+        keep,
     }
 }

@@ -1,0 +1,27 @@
+//! Data of every earlier version is of use to this one; applying twice is applying once.
+
+use stoa_conformance::upgrade::{read, write};
+use stoa_identity::RECORDS;
+use stoa_store::Registry;
+use stoa_store::migrations::ALL;
+use stoa_store_sqlite::Options;
+
+use crate::setup;
+
+#[tokio::test]
+async fn data_of_every_earlier_version_is_kept() {
+    for earlier in 1..=ALL.len() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = |count: usize| Options {
+            migrations: &ALL[..count],
+            registry: Registry::with(RECORDS),
+            ..setup::options(folder.path())
+        };
+        let written = write(&setup::subject(options(earlier), Box::new(())), "kept").await;
+        let upgraded = setup::subject(options(ALL.len()), Box::new(()));
+        read(&upgraded, &written).await;
+        drop(upgraded);
+        let again = setup::subject(options(ALL.len()), Box::new(()));
+        assert!(again.log.head().await.unwrap() >= 2, "applying twice is applying once");
+    }
+}
