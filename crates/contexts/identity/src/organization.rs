@@ -163,7 +163,19 @@ impl Coded for Error {
     }
 }
 
-/// Collects what is wrong with every field, so that all of it is told at once.
+/// What is wrong with a name and settings, as far as they are given: the field, and what it takes. All of it, so that it is told at once.
+#[must_use]
+pub fn wrong(name: Option<&str>, settings: Option<&BTreeMap<String, String>>) -> Vec<(&'static str, String)> {
+    let mut wrong = Vec::new();
+    if let Some(name) = name {
+        check_name(name, &mut wrong);
+    }
+    if let Some(settings) = settings {
+        check_settings(settings, &mut wrong);
+    }
+    wrong
+}
+
 fn check_name(name: &str, wrong: &mut Vec<(&'static str, String)>) {
     let length = name.chars().count();
     if name.trim().is_empty() || length > NAME_CHARS_MAX {

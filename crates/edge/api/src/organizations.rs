@@ -24,6 +24,8 @@ use stoa_kernel::id::OrganizationId;
 use stoa_kernel::store::Decided;
 use stoa_kernel::store::event::rfc3339;
 use utoipa::ToSchema;
+use utoipa::openapi::ObjectBuilder;
+use utoipa::openapi::schema::{Object, SchemaType, Type};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -70,6 +72,28 @@ pub(crate) struct View {
     /// When it was last changed.
     #[schema(format = "date-time")]
     updated_at: String,
+}
+
+/// The schema of settings, whose values are texts.
+fn settings_schema() -> Object {
+    settings(SchemaType::new(Type::String))
+}
+
+/// The schema of a change of settings: null removes one.
+fn settings_patch_schema() -> Object {
+    settings(SchemaType::from_iter([Type::String, Type::Null]))
+}
+
+fn settings(value: SchemaType) -> Object {
+    let text =
+        |kind| ObjectBuilder::new().schema_type(kind).max_length(Some(organization::SETTING_CHARS_MAX));
+    ObjectBuilder::new()
+        .schema_type(SchemaType::new(Type::Object))
+        .description(Some("What it sets, by name; there are at most 64."))
+        .property_names(Some(text(SchemaType::new(Type::String)).min_length(Some(1))))
+        .additional_properties(Some(text(value)))
+        .max_properties(Some(organization::SETTINGS_MAX))
+        .build()
 }
 
 impl View {

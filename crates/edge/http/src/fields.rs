@@ -145,6 +145,15 @@ impl Fields {
         }
     }
 
+    /// Adds what somebody else found wrong: the pointer, and what it takes.
+    pub fn also(&mut self, wrong: Vec<(&'static str, String)>) {
+        self.wrong.extend(wrong.into_iter().map(|(pointer, message)| FieldProblem {
+            pointer: pointer.to_owned(),
+            code: "invalid_value",
+            message,
+        }));
+    }
+
     /// Whether everything was right, and nothing is left.
     ///
     /// # Errors

@@ -114,6 +114,13 @@ fn wrong_requests_are_told_everything_that_is_wrong(app: &App) {
         (blank.problem().as_str(), &blank.json()["errors"][0]["pointer"]),
         ("validation_failed", &json!("/name"))
     );
+    // What the fields take and what the context takes are told together.
+    let long = "n".repeat(121);
+    let body = format!(r#"{{"slug":"No Slug","name":"{long}","settings":{{"":"x"}},"more":1}}"#);
+    let both = app.post("/v1/organizations", &body).json();
+    let pointers: Vec<&str> =
+        both["errors"].as_array().unwrap().iter().map(|one| one["pointer"].as_str().unwrap()).collect();
+    assert_eq!(pointers, ["/slug", "/name", "/settings", "/more"]);
     app.organization("taken");
     let big = format!(r#"{{"slug":"ab","name":"{}"}}"#, "x".repeat(1 << 20));
     let deep = format!(r#"{{"slug":{}{}}}"#, "[".repeat(50), "]".repeat(50));

@@ -6,7 +6,7 @@ use stoa_kernel::clock::Clock;
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::{Commit, Decided, Json, Personal, StoreError, StoreErrorKind};
 
-use super::{Created, Error, Organization, Slug, State, check_name, check_settings};
+use super::{Created, Error, Organization, Slug, State, wrong};
 use crate::email::Email;
 
 /// What a new organization is to be.
@@ -27,9 +27,7 @@ pub struct Draft {
 /// # Errors
 /// [`Error::Invalid`], and [`Error::Store`] when no id can be issued.
 pub fn create(draft: Draft, ids: &dyn Ids, clock: &dyn Clock) -> Result<Decided<Organization>, Error> {
-    let mut wrong = Vec::new();
-    check_name(&draft.name, &mut wrong);
-    check_settings(&draft.settings, &mut wrong);
+    let wrong = wrong(Some(&draft.name), Some(&draft.settings));
     if !wrong.is_empty() {
         return Err(Error::Invalid(wrong));
     }

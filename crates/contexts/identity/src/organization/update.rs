@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stoa_kernel::clock::Clock;
 use stoa_kernel::store::{Commit, Decided, Json, Personal};
 
-use super::{Error, Organization, Slug, State, Updated, check_name, check_settings};
+use super::{Error, Organization, Slug, State, Updated, wrong};
 use crate::email::Email;
 
 /// What is to be different: `None` leaves as it is.
@@ -37,13 +37,7 @@ pub fn update(
             verb: "changed",
         });
     }
-    let mut wrong = Vec::new();
-    if let Some(name) = &change.name {
-        check_name(name, &mut wrong);
-    }
-    if let Some(settings) = &change.settings {
-        check_settings(settings, &mut wrong);
-    }
+    let wrong = wrong(change.name.as_deref(), change.settings.as_ref());
     if !wrong.is_empty() {
         return Err(Error::Invalid(wrong));
     }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -36,8 +37,9 @@ pub(crate) struct DraftDocument {
     /// Whom to write to about it. It is stored sealed.
     #[schema(example = "office@example.org", max_length = 254)]
     contact_email: Option<String>,
-    /// What it sets, by name: at most 64, each at most 1024 characters.
-    settings: Option<std::collections::HashMap<String, String>>,
+    /// What it sets, by name.
+    #[schema(schema_with = super::settings_schema, required = false)]
+    settings: Option<BTreeMap<String, String>>,
 }
 
 /// Make an organization
@@ -67,13 +69,17 @@ pub(crate) async fn create(
     let mut given = Fields::of(&headers, &body)?;
     let (slug, name) = (given.required::<Slug>("slug"), given.required::<String>("name"));
     let contact_email = given.nullable::<Email>("contactEmail").flatten();
-    let settings = given.texts("settings").unwrap_or_default();
+    let settings: BTreeMap<String, String> = given
+        .texts("settings")
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
+        .collect();
+    given.also(organization::wrong(name.as_deref(), Some(&settings)));
     given.finish()?;
     let (Some(slug), Some(name)) = (slug, name) else {
         return Err(Problem::new("internal", "A field was lost."));
     };
-    let settings =
-        settings.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect();
     let draft = Draft { slug, name, contact_email, settings };
     let decide = async {
         let Decided { value, commit } =

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -28,8 +29,9 @@ pub(crate) struct PatchDocument {
     /// Whom to write to; null removes it.
     #[schema(max_length = 254)]
     contact_email: Option<String>,
-    /// Settings to change; null removes one.
-    settings: Option<std::collections::HashMap<String, Option<String>>>,
+    /// Settings to change; null removes one. There are at most 64 afterwards.
+    #[schema(schema_with = super::settings_patch_schema, required = false)]
+    settings: Option<BTreeMap<String, Option<String>>>,
 }
 
 /// Change an organization
@@ -64,6 +66,11 @@ pub(crate) async fn patch(
     let (slug, name) = (given.optional::<Slug>("slug"), given.optional::<String>("name"));
     let contact_email = given.nullable::<Email>("contactEmail");
     let settings = given.texts("settings");
+    let texts: Option<BTreeMap<String, String>> = settings.as_ref().map(|texts| {
+        let set = texts.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+        set.collect()
+    });
+    given.also(organization::wrong(name.as_deref(), texts.as_ref()));
     given.finish()?;
     let asked = Asked { method: Method::PATCH, uri: &uri, headers: &headers, body: &body };
     change(&platform, &cx, &text, asked, |found, clock| {
