@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use stoa_kernel::store::BoxFuture;
 use stoa_outbox::{Heard, Signals, Unheard};
@@ -110,11 +111,17 @@ impl Signals for NatsSignals {
     fn ping(&self) -> BoxFuture<'_, Result<(), Unheard>> {
         Box::pin(async move {
             self.is_connected()?;
-            match tokio::time::timeout(TIMEOUT, self.client.flush()).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(error)) => Err(Unheard(error.to_string())),
-                Err(_) => Err(Unheard("NATS does not answer".to_owned())),
-            }
+            // To itself, through the server.
+            let round_trip = async {
+                let inbox = self.client.new_inbox();
+                let mut heard =
+                    self.client.subscribe(inbox.clone()).await.map_err(|error| Unheard(error.to_string()))?;
+                let sent = self.client.publish(inbox, Bytes::new()).await;
+                sent.map_err(|error| Unheard(error.to_string()))?;
+                heard.next().await.map(|_| ()).ok_or_else(|| Unheard("NATS closed the connection".to_owned()))
+            };
+            let answered = tokio::time::timeout(TIMEOUT, round_trip).await;
+            answered.unwrap_or_else(|_| Err(Unheard("NATS does not answer".to_owned())))
         })
     }
 }

@@ -3,7 +3,7 @@
 use stoa_kernel::clock::Micros;
 use stoa_kernel::context::Actor;
 use stoa_kernel::id::{EventId, OrganizationId};
-use stoa_kernel::store::event::{RESTORED, next_era};
+use stoa_kernel::store::event::{RESTORED, next_epoch, next_era};
 use stoa_kernel::store::{
     Aggregate, Envelope, EventFilter, Order, Record as _, Select, StoreError, StoreErrorKind, Value,
 };
@@ -75,6 +75,8 @@ pub struct Restored {
     pub id: i64,
     /// The first position of a new era.
     pub position: i64,
+    /// The epoch of every stream from now on, unless it is there already.
+    pub epoch: i64,
     /// When.
     pub time: i64,
     /// The name of its type.
@@ -96,7 +98,8 @@ pub struct Restored {
 pub fn restored(last: i64, id: EventId, now: Micros) -> Restored {
     Restored {
         id: id.to_i64(),
-        position: next_era(last),
+        position: next_era(last, now),
+        epoch: next_epoch(now),
         time: now.0,
         kind: RESTORED.name,
         version: i64::from(RESTORED.version),

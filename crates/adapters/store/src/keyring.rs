@@ -1,9 +1,12 @@
 //! Data keys: made when an organization first seals something, loaded when they are needed, changed without a pause. The steps are the
 //! same on every engine; an engine only reads and executes.
 
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
 use stoa_kernel::clock::Clock;
 use stoa_kernel::store::{
-    Condition, Kind, Order, Record as _, RecordMeta, Resealed, Select, StoreError, Test, Value,
+    Condition, Kind, Order, Query, Record as _, RecordMeta, Resealed, Select, StoreError, Test, Value,
 };
 
 use crate::Registry;
@@ -95,8 +98,11 @@ async fn add<T: KeyTable>(table: &T, organization: i64, version: i64) -> Result<
     table.execute(sql, values, kinds).await
 }
 
-async fn all<T: KeyTable>(table: &T) -> Result<Vec<OrganizationKey>, StoreError> {
-    let rows = table.sealed(OrganizationKey::select().build()).await?;
+async fn keys<T: KeyTable>(
+    table: &T,
+    query: Query<OrganizationKey>,
+) -> Result<Vec<OrganizationKey>, StoreError> {
+    let rows = table.sealed(query.build()).await?;
     Ok(rows.into_iter().map(OrganizationKey::from_values).collect::<Result<_, _>>()?)
 }
 
@@ -105,34 +111,106 @@ async fn all<T: KeyTable>(table: &T) -> Result<Vec<OrganizationKey>, StoreError>
 /// # Errors
 /// As [`ensure`].
 pub async fn rotate<T: KeyTable>(table: &T) -> Result<u32, StoreError> {
-    let mut newest = std::collections::BTreeMap::new();
-    for key in all(table).await? {
+    let mut newest = BTreeMap::new();
+    for key in keys(table, OrganizationKey::select()).await? {
         let version = newest.entry(key.organization_id).or_insert(0);
         *version = key.version.max(*version);
     }
     let count = u32::try_from(newest.len()).unwrap_or(u32::MAX);
     for (organization, version) in newest {
         add(table, organization, version + 1).await?;
-        load(table, organization).await?;
+        if let Err(error) = load(table, organization).await {
+            tracing::error!(organization, %error, "an older data key does not open; the new one is stored");
+        }
     }
     Ok(count)
 }
 
-/// Wraps up to `limit` data keys by the current master key, then seals up to `limit` values anew, of organizations that have had more
-/// than one data key. What does not open stays as it is, and is counted.
+/// How far sealing anew has come. It is kept in memory: whoever begins again looks at everything once.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Every data key is wrapped by the current master key.
+    is_rewrapped: bool,
+    /// For an organization and a table: the key that all of it is sealed by, or how far it is.
+    tables: HashMap<(i64, &'static str), (i64, Place)>,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    After(Option<Vec<Value>>),
+    End,
+}
+
+/// A process may seal by the key before for this long after a rotation; a table that was gone through earlier is gone through again.
+const SETTLED_US: i64 = 2 * crate::seal::FRESH_US;
+
+/// Wraps data keys by the current master key, then seals values anew, of organizations that have had more than one data key: up to
+/// `limit` of both. What does not open stays as it is, and is counted.
 ///
 /// # Errors
 /// As [`ensure`].
-pub async fn reseal<T: KeyTable>(table: &T, limit: u32) -> Result<Resealed, StoreError> {
+pub async fn reseal<T: KeyTable>(
+    table: &T,
+    progress: &Mutex<Progress>,
+    limit: u32,
+) -> Result<Resealed, StoreError> {
     let mut done = Resealed::default();
-    let keys = all(table).await?;
-    let mut versions = std::collections::BTreeMap::new();
-    for key in keys {
-        *versions.entry(key.organization_id).or_insert(0) += 1;
+    let known = || progress.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_rewrapped = known().is_rewrapped;
+    if !is_rewrapped {
+        rewrap_all(table, limit, &mut done).await?;
+        if done.more {
+            return Ok(done);
+        }
+        known().is_rewrapped = true;
+    }
+    let mut newest = BTreeMap::new();
+    for key in keys(table, OrganizationKey::select().gt(OrganizationKey::VERSION, &1)).await? {
+        let entry = newest.entry(key.organization_id).or_insert((key.version, key.created_at));
+        *entry = (*entry).max((key.version, key.created_at));
+    }
+    for (organization, (version, made)) in newest {
+        let mut is_loaded = false;
+        let is_settled = table.clock().now().since(made) >= SETTLED_US;
+        for meta in table.registry().iter().filter(|meta| meta.has_sealed()) {
+            let at = (organization, meta.table);
+            let place =
+                known().tables.get(&at).filter(|(of, _)| *of == version).map(|(_, place)| place.clone());
+            let after = match place {
+                Some(Place::End) => continue,
+                Some(Place::After(after)) => after,
+                None => None,
+            };
+            if !is_loaded && let Err(error) = load(table, organization).await {
+                tracing::error!(organization, %error, "its sealed values were left as they are");
+                done.unopened += 1;
+                break;
+            }
+            is_loaded = true;
+            let after = reseal_rows(table, meta, organization, after, limit, &mut done).await?;
+            let place = match after {
+                Some(after) => Place::After(Some(after)),
+                None if is_settled => Place::End,
+                None => Place::After(None),
+            };
+            known().tables.insert(at, (version, place));
+            if done.more {
+                return Ok(done);
+            }
+        }
+    }
+    Ok(done)
+}
+
+async fn rewrap_all<T: KeyTable>(table: &T, limit: u32, done: &mut Resealed) -> Result<(), StoreError> {
+    for key in keys(table, OrganizationKey::select()).await? {
         let stored = Wrapped { master: key.master, bytes: key.wrapped };
         match table.vault().rewrap(key.organization_id, key.version, &stored) {
             Ok(None) => {}
-            Ok(Some(_)) if done.resealed >= limit => return Ok(Resealed { more: true, ..done }),
+            Ok(Some(_)) if done.resealed >= limit => {
+                done.more = true;
+                return Ok(());
+            }
             Ok(Some(fresh)) => {
                 rewrap(table, key.organization_id, key.version, &stored, fresh).await?;
                 done.resealed += 1;
@@ -143,16 +221,7 @@ pub async fn reseal<T: KeyTable>(table: &T, limit: u32) -> Result<Resealed, Stor
             }
         }
     }
-    for (organization, _) in versions.into_iter().filter(|(_, count)| *count > 1) {
-        load(table, organization).await?;
-        for meta in table.registry().iter().filter(|meta| meta.has_sealed()) {
-            reseal_rows(table, meta, organization, limit, &mut done).await?;
-            if done.more {
-                return Ok(done);
-            }
-        }
-    }
-    Ok(done)
+    Ok(())
 }
 
 async fn rewrap<T: KeyTable>(
@@ -182,45 +251,51 @@ async fn rewrap<T: KeyTable>(
     table.execute(sql, values, kinds).await
 }
 
+/// Seals the rows of an organization anew, from a place on; where to go on when there are more than `limit`.
 async fn reseal_rows<T: KeyTable>(
     table: &T,
     meta: &'static RecordMeta,
     organization: i64,
+    after: Option<Vec<Value>>,
     limit: u32,
     done: &mut Resealed,
-) -> Result<(), StoreError> {
+) -> Result<Option<Vec<Value>>, StoreError> {
     let conditions = match meta.tenant() {
         Some(column) => {
             vec![Condition { column, test: Test::Equal, values: vec![Value::Integer(organization)] }]
         }
         // What belongs to the installation is sealed by its key, which is that of organization 0.
         None if organization == 0 => Vec::new(),
-        None => return Ok(()),
+        None => return Ok(None),
     };
     let order = meta.key.iter().map(|&column| Order { column, descending: false }).collect();
-    let mut select = Select { meta, conditions, order, limit: Some(PAGE), after: None };
+    let mut select = Select { meta, conditions, order, limit: Some(PAGE), after };
     loop {
         let rows = table.sealed(select.clone()).await?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        select.after = Some(select.place(last));
+        if rows.is_empty() {
+            return Ok(None);
+        }
         for sealed in rows {
-            if !table.vault().is_stale(meta, &sealed) {
-                continue;
+            let place = select.place(&sealed);
+            if table.vault().is_stale(meta, &sealed) {
+                if done.resealed >= limit {
+                    done.more = true;
+                    return Ok(select.after);
+                }
+                let mut fresh = sealed.clone();
+                match table.vault().open_row(meta, &mut fresh) {
+                    Ok(()) => {
+                        table.vault().seal_row(meta, &mut fresh)?;
+                        swap(table, meta, &sealed, &fresh).await?;
+                        done.resealed += 1;
+                    }
+                    Err(error) => {
+                        tracing::error!(table = meta.table, organization, %error, "a sealed value was left as it is");
+                        done.unopened += 1;
+                    }
+                }
             }
-            if done.resealed >= limit {
-                done.more = true;
-                return Ok(());
-            }
-            let mut fresh = sealed.clone();
-            let opened = table.vault().open_row(meta, &mut fresh);
-            if let Err(error) = opened {
-                tracing::error!(table = meta.table, organization, %error, "a sealed value was left as it is");
-                done.unopened += 1;
-                continue;
-            }
-            table.vault().seal_row(meta, &mut fresh)?;
-            swap(table, meta, &sealed, &fresh).await?;
-            done.resealed += 1;
+            select.after = Some(place);
         }
     }
 }
@@ -241,12 +316,12 @@ async fn swap<T: KeyTable>(
         .zip(&columns)
         .map(|(number, &index)| format!("\"{}\" = {}", name(index), place(T::ENGINE, number)))
         .collect();
-    let conditions: Vec<String> = (columns.len() + 1..)
-        .zip(&same)
-        .map(|(number, &index)| {
-            format!("\"{}\" IS NOT DISTINCT FROM {}", name(index), place(T::ENGINE, number))
-        })
-        .collect();
+    // What identifies the row is never null, and found by its index.
+    let test = |index: usize| if is_sealed(&index) { "IS NOT DISTINCT FROM" } else { "=" };
+    let condition = |(number, &index): (usize, &usize)| {
+        format!("\"{}\" {} {}", name(index), test(index), place(T::ENGINE, number))
+    };
+    let conditions: Vec<String> = (columns.len() + 1..).zip(&same).map(condition).collect();
     let sql = format!("UPDATE \"{}\" SET {} WHERE {}", meta.table, set.join(", "), conditions.join(" AND "));
     let pick = |row: &[Value], indexes: &[usize]| -> Vec<Value> {
         indexes.iter().map(|&index| row.get(index).cloned().unwrap_or(Value::Null)).collect()

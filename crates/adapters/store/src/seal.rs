@@ -113,7 +113,7 @@ pub struct Vault {
 
 /// How long keys are used before they are looked up again, in microseconds: so long may another process seal by a key that was
 /// rotated here, or open what was sealed by one that was destroyed here.
-const FRESH_US: i64 = 30_000_000;
+pub(crate) const FRESH_US: i64 = 30_000_000;
 
 /// The keys of one organization, as they were stored.
 struct Keys {

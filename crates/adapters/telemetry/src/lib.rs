@@ -118,11 +118,16 @@ impl OtlpCollector {
         for (name, value) in &self.options.headers {
             request = request.header(name, value);
         }
-        let answer = request.send().await.map_err(|error| Uncollected(error.without_url().to_string()))?;
-        if answer.status().is_success() {
-            return Ok(());
+        let away = |error: reqwest::Error| Uncollected::Away(error.without_url().to_string());
+        let status = request.send().await.map_err(away)?.status();
+        match status.as_u16() {
+            200..300 => Ok(()),
+            // A wrong key and too many requests are no fault of the report.
+            401 | 403 | 408 | 429 | 500.. => {
+                Err(Uncollected::Away(format!("the collector answered {status}")))
+            }
+            _ => Err(Uncollected::Refused),
         }
-        Err(Uncollected(format!("the collector answered {}", answer.status())))
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use stoa_http::problem::FieldProblem;
 use stoa_http::{Problem, fields};
 use stoa_runtime::scrub::scrub;
-use stoa_runtime::trace::Signal;
+use stoa_runtime::trace::{Signal, Uncollected};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -48,20 +48,26 @@ pub(crate) struct Accepted {
     partial_success: Option<Value>,
 }
 
-/// Texts that people may have written: names, messages, values.
-const TEXTS: [&str; 4] = ["name", "description", "message", "stringValue"];
+/// Whether a member is an id, a time or a number, which look like what is scrubbed. Both spellings of the protocol are read.
+fn is_number(name: &str) -> bool {
+    let name: String = name.chars().filter(|&char| char != '_').flat_map(char::to_lowercase).collect();
+    let is_time = name.ends_with("unixnano");
+    is_time
+        || ["traceid", "spanid", "parentspanid", "intvalue", "asint", "count", "zerocount", "bucketcounts"]
+            .contains(&name.as_str())
+}
 
-/// Takes out what must not leave: addresses, tokens, numbers of cards and accounts.
+/// Takes out what must not leave: addresses, tokens, numbers of cards and accounts, in every text; and bytes, which cannot be read.
 fn scrub_texts(value: &mut Value) {
     match value {
+        Value::String(text) => *text = scrub(text).into_owned(),
         Value::Array(items) => items.iter_mut().for_each(scrub_texts),
         Value::Object(members) => {
-            for (name, member) in members.iter_mut() {
-                match member {
-                    Value::String(text) if TEXTS.contains(&name.as_str()) => *text = scrub(text).into_owned(),
-                    other => scrub_texts(other),
-                }
-            }
+            members.retain(|name, _| !matches!(name.as_str(), "bytesValue" | "bytes_value"));
+            members
+                .iter_mut()
+                .filter(|(name, _)| !is_number(name))
+                .for_each(|(_, member)| scrub_texts(member));
         }
         _ => {}
     }
@@ -111,12 +117,14 @@ pub(crate) async fn report(
     };
     report.values_mut().for_each(scrub_texts);
     let report = serde_json::to_string(&report).unwrap_or_default();
-    collector.collect(signal, report).await.map_err(|error| {
-        tracing::warn!(%error, signal = signal.name(), "a report was not passed on");
-        Problem::new("collector_unavailable", "The collector does not take reports at the moment.")
-            .retry_after(5)
-    })?;
-    Ok(json("{}"))
+    let Err(error) = collector.collect(signal, report).await else { return Ok(json("{}")) };
+    tracing::warn!(%error, signal = signal.name(), "a report was not passed on");
+    if error == Uncollected::Refused {
+        // Sending it again would be of no use, so the answer is none that asks for that.
+        return Ok(json(r#"{"partialSuccess":{"errorMessage":"the collector refused the report"}}"#));
+    }
+    let detail = "The collector does not take reports at the moment.";
+    Err(Problem::new("collector_unavailable", detail).retry_after(5))
 }
 
 fn json(body: &'static str) -> Response {
@@ -133,10 +141,14 @@ mod tests {
         let mut report = json!({"resourceSpans": [{"spans": [{
             "name": "mail to ada@example.org",
             "startTimeUnixNano": "4111111111111111",
-            "attributes": [{"key": "k", "value": {"stringValue": "ada@example.org"}}]
+            "attributes": [
+                {"key": "ada@example.org", "value": {"string_value": "ada@example.org"}},
+                {"key": "k", "value": {"arrayValue": {"values": ["ada@example.org"]}, "bytesValue": "YWRh"}}
+            ]
         }]}]});
         scrub_texts(&mut report);
         let text = report.to_string();
-        assert!(!text.contains("ada@") && text.contains("4111111111111111"), "{text}");
+        assert!(!text.contains("ada@") && !text.contains("YWRh"), "{text}");
+        assert!(text.contains("4111111111111111"), "{text}");
     }
 }

@@ -69,7 +69,8 @@ pub fn trace_id() -> String {
 }
 
 impl Observer {
-    fn see(&self, headers: &HeaderMap) -> Option<Seen> {
+    /// What is known of a request, and the caller's trace where it sent one.
+    fn see(&self, headers: &HeaderMap) -> Option<(Seen, Option<TraceParent>)> {
         let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let given: Option<RequestId> =
             text(&REQUEST_ID).filter(|text| text.starts_with("req_")).and_then(|text| text.parse().ok());
@@ -79,7 +80,8 @@ impl Observer {
             None => self.ids.next().unwrap_or(RequestId::NONE),
         };
         let now = self.clock.now();
-        let trace = text(&TRACEPARENT).and_then(|text| text.parse().ok()).or_else(|| {
+        let given: Option<TraceParent> = text(&TRACEPARENT).and_then(|text| text.parse().ok());
+        let trace = given.or_else(|| {
             let seed = request.raw()
                 ^ self.seed.fetch_add(1, Ordering::Relaxed)
                 ^ now.0.cast_unsigned().rotate_left(32);
@@ -91,7 +93,7 @@ impl Observer {
         let wanted =
             text(&DEADLINE).and_then(|text| text.parse::<i64>().ok()).map(|ms| ms.saturating_mul(1_000));
         let allowed = wanted.filter(|&wanted| wanted > 0).map_or(most, |wanted| wanted.min(most));
-        Some(Seen { request, trace, deadline: now.plus(allowed) })
+        Some((Seen { request, trace, deadline: now.plus(allowed) }, given))
     }
 }
 
@@ -128,7 +130,7 @@ fn label(method: &Method) -> &'static str {
 /// The middleware around everything else.
 pub async fn observe(State(observer): State<Arc<Observer>>, mut request: Request, next: Next) -> Response {
     let start = observer.clock.now();
-    let Some(mut seen) = observer.see(request.headers()) else {
+    let Some((mut seen, parent)) = observer.see(request.headers()) else {
         return Problem::new("not_ready", "This process cannot number requests at the moment.")
             .retry_after(1)
             .into_response();
@@ -138,7 +140,7 @@ pub async fn observe(State(observer): State<Arc<Observer>>, mut request: Request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    let mut span = trace::start(format!("{method} {route}"), Kind::Server, Some(seen.trace));
+    let mut span = trace::start(format!("{method} {route}"), Kind::Server, parent);
     if let Some(own) = span.context() {
         seen.trace = own;
     }

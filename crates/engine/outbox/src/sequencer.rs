@@ -54,9 +54,17 @@ impl Sequencer {
         }
     }
 
+    /// Claims leadership, or renews it: whether this process leads.
+    ///
+    /// # Errors
+    /// When the leases cannot be reached.
+    pub async fn claim(&self) -> Result<bool, StoreError> {
+        Ok(self.leases.acquire(LEASE_NAME, &self.holder, LEASE_US).await?.is_some())
+    }
+
     /// One round: whether this process leads.
     async fn round(&self) -> Result<bool, StoreError> {
-        if self.leases.acquire(LEASE_NAME, &self.holder, LEASE_US).await?.is_none() {
+        if !self.claim().await? {
             return Ok(false);
         }
         loop {

@@ -4,6 +4,7 @@
 //! ok ──bad once──► pending ──bad `times` in a row──► firing ──good `times` in a row──► ok
 //! ```
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,9 @@ use tokio::sync::watch;
 
 /// Between two evaluations.
 pub const INTERVAL: Duration = Duration::from_secs(10);
+
+/// So many changes are kept to be told later.
+const UNTOLD_MAX: usize = 1_000;
 
 /// What a rule finds: whether it is bad, and in words how it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,22 +133,34 @@ impl Alerts {
         changed
     }
 
-    /// Evaluates again and again until `stop`, and tells what changes.
+    /// Evaluates again and again until `stop`, and tells what changes, in order. What could not be told (`false`) is told later.
     pub async fn poll(
         &self,
-        tell: impl Fn(Alert) -> BoxFuture<'static, ()>,
+        tell: impl Fn(Alert) -> BoxFuture<'static, bool>,
         mut stop: watch::Receiver<bool>,
     ) {
-        while !*stop.borrow() {
-            for alert in self.evaluate().await {
+        let mut untold = VecDeque::new();
+        loop {
+            let changed = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                changed = self.evaluate() => changed,
+            };
+            for alert in changed {
                 if alert.firing {
                     tracing::warn!(rule = alert.name, detail = alert.detail, "an alert fires");
                 } else {
                     tracing::info!(rule = alert.name, detail = alert.detail, "an alert is over");
                 }
-                tell(alert).await;
+                untold.push_back(alert);
             }
-            let _ = tokio::time::timeout(INTERVAL, stop.changed()).await;
+            while let Some(alert) = untold.front() {
+                if !tell(alert.clone()).await {
+                    break;
+                }
+                untold.pop_front();
+            }
+            untold.truncate(UNTOLD_MAX);
+            let _ = tokio::time::timeout(INTERVAL, stop.wait_for(|stop| *stop)).await;
         }
     }
 }

@@ -4,34 +4,95 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stoa_kernel::clock::Clock;
 use stoa_kernel::context::Context;
-use stoa_kernel::resilience::{Breaker, BreakerState, Policy};
+use stoa_kernel::resilience::{Breaker, BreakerPolicy, BreakerState, Policy};
 use stoa_kernel::store::{
     BoxFuture, Commit, Consistency, Receipt, Replayed, Select, Store, StoreError, StoreErrorKind, Value,
 };
 use tokio::sync::Semaphore;
 
-/// Shows the state of a breaker: 0 closed, 1 half open, 2 open.
-pub fn report_breaker(name: &'static str, state: BreakerState) {
-    let number = match state {
-        BreakerState::Closed => 0,
-        BreakerState::HalfOpen { .. } => 1,
-        BreakerState::Open { .. } => 2,
-    };
-    metrics::gauge!("stoa_breaker_state", "name" => name).set(number);
+/// A breaker that many callers share.
+pub struct Gate {
+    name: &'static str,
+    breaker: Mutex<Breaker>,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Gate {
+    /// A gate that is open.
+    #[must_use]
+    pub fn new(name: &'static str, policy: BreakerPolicy, clock: Arc<dyn Clock>) -> Self {
+        Self { name, breaker: Mutex::new(Breaker::new(policy)), clock }
+    }
+
+    /// Lets a call through, unless what is behind does not answer.
+    #[must_use]
+    pub fn admit(&self) -> Option<Admission<'_>> {
+        let admitted = self.breaker().admit(self.clock.now()).is_ok();
+        admitted.then_some(Admission { gate: self, settled: false })
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn state(&self) -> BreakerState {
+        self.breaker().state()
+    }
+
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that was let through: it counts however it ends, also when nobody waits for it any more.
+#[derive(Debug)]
+pub struct Admission<'g> {
+    gate: &'g Gate,
+    settled: bool,
+}
+
+impl Admission<'_> {
+    /// The call ended.
+    pub fn settle(mut self, ok: bool) {
+        self.record(ok);
+    }
+
+    fn record(&mut self, ok: bool) {
+        self.settled = true;
+        let mut breaker = self.gate.breaker();
+        breaker.record(ok, self.gate.clock.now());
+        let number = match breaker.state() {
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen { .. } => 1,
+            BreakerState::Open { .. } => 2,
+        };
+        metrics::gauge!("stoa_breaker_state", "name" => self.gate.name).set(number);
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        // A caller who went away says nothing about what is behind. Where the breaker waits for a probe, an unanswered one is a failure.
+        if !self.settled && matches!(self.gate.state(), BreakerState::HalfOpen { .. }) {
+            self.record(false);
+        }
+    }
 }
 
 /// A store behind its policy.
 pub struct GuardedStore {
     inner: Arc<dyn Store>,
-    breaker: Mutex<Breaker>,
+    gate: Gate,
     running: Semaphore,
-    clock: Arc<dyn Clock>,
-    name: &'static str,
 }
 
 impl std::fmt::Debug for GuardedStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GuardedStore").field("policy", &self.name).finish_non_exhaustive()
+        f.debug_struct("GuardedStore").field("policy", &self.gate.name).finish_non_exhaustive()
     }
 }
 
@@ -42,63 +103,24 @@ impl GuardedStore {
         let most = usize::try_from(policy.concurrency_max).unwrap_or(usize::MAX);
         Self {
             inner,
-            breaker: Mutex::new(Breaker::new(policy.breaker)),
+            gate: Gate::new(policy.name, policy.breaker, clock),
             // Commits are grouped and reads are short: waiting callers are many more than connections.
             running: Semaphore::new(most.saturating_mul(32)),
-            clock,
-            name: policy.name,
         }
     }
 
     async fn call<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let refuse =
-            |why: &str| StoreError::new(StoreErrorKind::Unavailable, format!("the {} {why}", self.name));
-        let _running = self.running.try_acquire().map_err(|_| {
-            StoreError::new(
-                StoreErrorKind::Overloaded,
-                format!("the {} has too many calls under way", self.name),
-            )
+        let refuse = |kind, why: &str| StoreError::new(kind, format!("the {} {why}", self.gate.name));
+        let _running = self
+            .running
+            .try_acquire()
+            .map_err(|_| refuse(StoreErrorKind::Overloaded, "has too many calls under way"))?;
+        let admitted = self.gate.admit().ok_or_else(|| {
+            refuse(StoreErrorKind::Unavailable, "is not answering; it is tried again shortly")
         })?;
-        let mut admitted = Admission { guard: self, settled: false };
-        if self.breaker().admit(self.clock.now()).is_err() {
-            admitted.settled = true;
-            return Err(refuse("is not answering; it is tried again shortly"));
-        }
         let outcome = work.await;
-        let failed = outcome.as_ref().is_err_and(|error| error.kind == StoreErrorKind::Unavailable);
-        admitted.settle(!failed);
+        admitted.settle(!outcome.as_ref().is_err_and(|error| error.kind == StoreErrorKind::Unavailable));
         outcome
-    }
-
-    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A call that was let through: it counts however it ends, also when nobody waits for it any more.
-struct Admission<'g> {
-    guard: &'g GuardedStore,
-    settled: bool,
-}
-
-impl Admission<'_> {
-    fn settle(&mut self, ok: bool) {
-        self.settled = true;
-        let mut breaker = self.guard.breaker();
-        breaker.record(ok, self.guard.clock.now());
-        report_breaker(self.guard.name, breaker.state());
-    }
-}
-
-impl Drop for Admission<'_> {
-    fn drop(&mut self) {
-        // A caller who went away says nothing about the database. Where the breaker waits for a probe, an unanswered one is a failure.
-        if !self.settled {
-            let is_probe = matches!(self.guard.breaker().state(), BreakerState::HalfOpen { .. });
-            if is_probe {
-                self.settle(false);
-            }
-        }
     }
 }
 

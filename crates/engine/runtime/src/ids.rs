@@ -26,9 +26,37 @@ struct Held {
     node: Option<u16>,
     /// When to stop, by the steady clock; `None` for a number that is configured.
     until: Option<Micros>,
-    /// How far the clock of the leases is ahead of this process's, in microseconds. Ids follow it, so that whoever takes a number over
-    /// does not issue what another, with a clock that was ahead, has issued.
+    offset: Offset,
+}
+
+/// How far the clock of the leases is ahead of this process's. Ids follow it, so that whoever takes a number over does not issue what
+/// another, with a clock that was ahead, has issued for.
+#[derive(Debug, Default, Clone, Copy)]
+struct Offset {
+    /// In microseconds.
     ahead_us: i64,
+    /// What it is still too large by, at `since` of the steady clock: given back slowly, so that the clock of ids never steps back.
+    excess_us: i64,
+    since: Micros,
+}
+
+/// A tenth of the time that passes is given back of what an offset is too large by.
+const SLEW: i64 = 10;
+
+impl Offset {
+    fn at(self, steady: Micros) -> i64 {
+        self.ahead_us + (self.excess_us - steady.since(self.since) / SLEW).max(0)
+    }
+
+    /// The offset after the clock of the leases showed `shown` at some moment between two of this process's.
+    fn seen(self, shown: Micros, between: (Micros, Micros), steady: Micros) -> Self {
+        let (least, most) = (shown.0.saturating_sub(between.1.0), shown.0.saturating_sub(between.0.0));
+        let now = self.at(steady);
+        // How long the answer took says nothing about the clocks: what may be right stays. A clock that was set back meanwhile makes
+        // the least more than the most.
+        let ahead_us = now.max(least).min(most.max(least));
+        Self { ahead_us, excess_us: (now - ahead_us).max(0), since: steady }
+    }
 }
 
 impl std::fmt::Debug for NodeIds {
@@ -63,17 +91,23 @@ impl NodeIds {
     /// # Errors
     /// [`IssueError::NodeOutOfRange`].
     pub fn fix(&self, node: u16) -> Result<(), IssueError> {
-        self.take(node, None, 0)
+        self.take(node, None, |offset| offset)
     }
 
-    fn take(&self, node: u16, until: Option<Micros>, ahead_us: i64) -> Result<(), IssueError> {
+    fn take(
+        &self,
+        node: u16,
+        until: Option<Micros>,
+        offset: impl FnOnce(Offset) -> Offset,
+    ) -> Result<(), IssueError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        // The generator of a number stays, so that its ids keep increasing.
+        (held.until, held.offset) = (until, offset(held.offset));
+        // The generator of a number stays, so that its ids keep increasing; a new one has issued nothing that it could fall behind.
         if held.node != Some(node) {
             held.generator = Some(Generator::for_node(node)?);
             held.node = Some(node);
+            held.offset.excess_us = 0;
         }
-        (held.until, held.ahead_us) = (until, ahead_us);
         Ok(())
     }
 
@@ -92,14 +126,15 @@ impl NodeIds {
         let first = before.unwrap_or(start % NODES);
         for step in 0..NODES {
             let node = (first + step) % NODES;
-            let (asked, wall) = (self.clock.steady(), self.clock.now());
+            let (asked, before) = (self.clock.steady(), self.clock.now());
             let Some(lease) = leases.acquire(&format!("node/{node}"), holder, micros(NODE_LEASE)).await?
             else {
                 continue;
             };
             let until = asked.plus(micros(NODE_LEASE) - micros(MARGIN));
-            let ahead_us = lease.expires.0.saturating_sub(micros(NODE_LEASE)).saturating_sub(wall.0);
-            self.take(node, Some(until), ahead_us)
+            let shown = lease.expires.plus(-micros(NODE_LEASE));
+            let (between, steady) = ((before, self.clock.now()), self.clock.steady());
+            self.take(node, Some(until), |offset| offset.seen(shown, between, steady))
                 .map_err(|error| StoreError::new(StoreErrorKind::Invalid, error.to_string()))?;
             return Ok(node);
         }
@@ -128,7 +163,7 @@ impl Ids for NodeIds {
         if held.until.is_some_and(|until| self.clock.steady() >= until) {
             return Err(IssueError::NoNode);
         }
-        let shifted = Shifted(self.clock.as_ref(), held.ahead_us);
+        let shifted = Shifted(self.clock.as_ref(), held.offset.at(self.clock.steady()));
         let generator = held.generator.as_mut().ok_or(IssueError::NoNode)?;
         generator.issue::<stoa_kernel::id::Request>(&shifted).map(stoa_kernel::id::Id::raw)
     }
@@ -197,5 +232,23 @@ mod tests {
         let ids = NodeIds::unleased(ahead);
         ids.lease(&table, "a", 7).await.unwrap();
         assert_eq!(ids.next_raw().unwrap() >> 22, 600_000, "not five minutes ahead of everybody");
+    }
+
+    #[test]
+    fn a_slow_answer_does_not_move_the_clock_of_ids_and_a_real_difference_is_given_back_slowly() {
+        let at = |ms: i64| Micros(ms * 1_000);
+        // The first answer takes 300 ms, most of it on the way there: the clocks may be equal.
+        let first = Offset::default().seen(at(1_290), (at(1_000), at(1_300)), at(1_300));
+        assert_eq!(first.at(at(1_300)), 0);
+        let fast = first.seen(at(11_000), (at(11_000), at(11_001)), at(11_001));
+        assert_eq!(fast.at(at(11_001)), 0, "and no answer after it makes ids wait");
+        // The clock of the leases is a second ahead, then not any more.
+        let ahead = fast.seen(at(22_000), (at(21_000), at(21_001)), at(21_001));
+        assert_eq!(ahead.at(at(21_001)), 999_000);
+        let back = ahead.seen(at(31_000), (at(31_000), at(31_001)), at(31_001));
+        assert_eq!(back.at(at(31_001)), 999_000, "it does not step back");
+        let later = (31_001..45_000).map(|ms| back.at(at(ms)) + at(ms).0);
+        assert!(later.clone().zip(later.skip(1)).all(|(a, b)| a < b), "it goes on, more slowly");
+        assert_eq!(back.at(at(45_000)), 0);
     }
 }

@@ -1,11 +1,13 @@
 //! Rate limits: the port, and what stands before an implementation that is somewhere else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use stoa_kernel::clock::Clock;
+use stoa_kernel::resilience::BreakerState;
 use stoa_kernel::resilience::policies::CACHE;
-use stoa_kernel::resilience::{Breaker, BreakerState};
 use stoa_kernel::store::BoxFuture;
+
+use crate::guard::Gate;
 
 /// How much is let through: a burst, then a steady rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,9 +114,8 @@ pub enum Outage {
 
 /// The limits of a process: counted in the shared limiter when there is one, by the process itself while that is away.
 pub struct Limits {
-    shared: Option<(Arc<dyn RateLimiter>, Mutex<Breaker>)>,
+    shared: Option<(Arc<dyn RateLimiter>, Gate)>,
     own: Arc<dyn RateLimiter>,
-    clock: Arc<dyn Clock>,
 }
 
 impl std::fmt::Debug for Limits {
@@ -126,30 +127,24 @@ impl std::fmt::Debug for Limits {
 impl Limits {
     /// Limits that this process counts alone.
     #[must_use]
-    pub fn own(own: Arc<dyn RateLimiter>, clock: Arc<dyn Clock>) -> Self {
-        Self { shared: None, own, clock }
+    pub fn own(own: Arc<dyn RateLimiter>) -> Self {
+        Self { shared: None, own }
     }
 
     /// Limits that all processes count together.
     #[must_use]
     pub fn shared(shared: Arc<dyn RateLimiter>, own: Arc<dyn RateLimiter>, clock: Arc<dyn Clock>) -> Self {
-        Self { shared: Some((shared, Mutex::new(Breaker::new(CACHE.breaker)))), own, clock }
+        Self { shared: Some((shared, Gate::new(CACHE.name, CACHE.breaker, clock))), own }
     }
 
     /// Charges one request. With [`Outage::Refuse`], `None` while nobody can count.
     pub async fn take(&self, asks: &[Ask], outage: Outage) -> Option<Verdict> {
-        if let Some((shared, breaker)) = &self.shared {
-            let breaker = || breaker.lock().unwrap_or_else(PoisonError::into_inner);
-            let admitted = breaker().admit(self.clock.now()).is_ok();
-            if admitted {
+        if let Some((shared, gate)) = &self.shared {
+            if let Some(admitted) = gate.admit() {
                 let timeout = std::time::Duration::from_micros(CACHE.timeout_us.into());
                 let asked = tokio::time::timeout(timeout, shared.take(asks)).await;
                 let verdict = asked.ok().and_then(Result::ok);
-                let mut breaker = breaker();
-                breaker.record(verdict.is_some(), self.clock.now());
-                let state = breaker.state();
-                drop(breaker);
-                crate::guard::report_breaker("cache", state);
+                admitted.settle(verdict.is_some());
                 if verdict.is_some() {
                     return verdict;
                 }
@@ -165,9 +160,7 @@ impl Limits {
     /// Whether the shared limiter is known to be away.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        self.shared.as_ref().is_some_and(|(_, breaker)| {
-            breaker.lock().unwrap_or_else(PoisonError::into_inner).state() != BreakerState::Closed
-        })
+        self.shared.as_ref().is_some_and(|(_, gate)| gate.state() != BreakerState::Closed)
     }
 }
 
@@ -220,5 +213,38 @@ mod tests {
             assert!(limits.take(&[], Outage::Refuse).await.is_some(), "it recovers by itself");
         }
         assert!(!limits.is_away());
+    }
+
+    /// Never answers.
+    struct Stalled;
+
+    impl RateLimiter for Stalled {
+        fn take<'a>(&'a self, _: &'a [Ask]) -> BoxFuture<'a, Result<Verdict, Unreachable>> {
+            Box::pin(std::future::pending())
+        }
+        fn ping(&self) -> BoxFuture<'_, Result<(), Unreachable>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_who_go_away_while_it_is_tried_again_do_not_keep_it_from_being_tried() {
+        let clock = Arc::new(Manual::at(Micros(0)));
+        let own = Arc::new(Switch::default());
+        let limits = Limits::shared(Arc::new(Stalled), own, clock.clone());
+        for _ in 0..50 {
+            assert!(limits.take(&[], Outage::CountHere).await.is_some());
+        }
+        assert!(limits.is_away());
+        let wait = i64::from(CACHE.breaker.open_us) + 1;
+        for _ in 0..20 {
+            clock.advance(wait);
+            // A client that goes away at once: its probe is dropped.
+            let gone = tokio::time::timeout(
+                std::time::Duration::from_millis(1),
+                limits.take(&[], Outage::CountHere),
+            );
+            assert!(gone.await.is_err(), "it was tried");
+        }
     }
 }

@@ -114,13 +114,21 @@ impl Signal {
     }
 }
 
-/// The collector is away, or refused.
+/// A report was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Uncollected(pub String);
+pub enum Uncollected {
+    /// The collector is away; it may take the report later.
+    Away(String),
+    /// It does not take this report, now or later.
+    Refused,
+}
 
 impl std::fmt::Display for Uncollected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Away(why) => f.write_str(why),
+            Self::Refused => f.write_str("the collector refused it"),
+        }
     }
 }
 

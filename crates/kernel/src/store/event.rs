@@ -22,8 +22,8 @@ pub struct EventType {
     pub schema: fn() -> serde_json::Value,
 }
 
-/// The installation was restored from a backup. Everybody who follows the log learns of it, since it has a position that no event
-/// before the restoration has had: see [`ERA`].
+/// The installation was restored from a backup. Whoever follows all of the log learns of it; whoever follows a part sees the new epochs
+/// of its streams. No event before the restoration has had its position: see [`next_era`].
 pub const RESTORED: EventType = EventType {
     name: "installation.restored",
     version: 1,
@@ -42,14 +42,18 @@ pub const RESTORED: EventType = EventType {
 /// The stream of [`RESTORED`].
 pub const INSTALLATION_STREAM: &str = "installation/0";
 
-/// So many positions are an era. A restoration begins the next one, so that no position is ever given twice, however much of the log
-/// the backup did not hold: a follower that has seen more than the backup holds misses nothing of what comes.
-pub const ERA: i64 = 1 << 40;
-
-/// The first position of the era after that of `position`.
+/// The first position after a restoration at `now`, of a log that goes up to `last`: the microseconds since 1970. Nothing that the
+/// backup does not hold can have had it, nor what comes after it, unless more than a million events were told each second: a follower
+/// that has seen more than the backup holds misses nothing of what comes, also when one backup is restored twice.
 #[must_use]
-pub const fn next_era(position: i64) -> i64 {
-    (position.div_euclid(ERA) + 1) * ERA
+pub const fn next_era(last: i64, now: Micros) -> i64 {
+    if now.0 > last { now.0 } else { last.saturating_add(1) }
+}
+
+/// The epoch of a stream after a restoration at `now`: the seconds since 1970, for the same reason.
+#[must_use]
+pub const fn next_epoch(now: Micros) -> i64 {
+    now.0.div_euclid(1_000_000)
 }
 
 /// What an event happened to.

@@ -148,6 +148,7 @@ pub(crate) fn restore(loaded: &Loaded, from: &Path, master_keys: Option<&Path>) 
     }
     fs::File::open(&draft).and_then(|file| file.sync_all()).map_err(fail)?;
     fs::rename(&draft, folder.join(DATABASE)).map_err(fail)?;
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
     let keys = if folder.join("master.keys").exists() {
         String::new()
     } else {

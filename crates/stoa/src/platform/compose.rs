@@ -151,7 +151,7 @@ pub(crate) fn limits(config: &Config) -> Result<(Limits, Option<Arc<dyn RateLimi
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let own = Arc::new(LocalLimiter::new(Arc::clone(&clock)));
     if config.redis.url.is_empty() {
-        return Ok((Limits::own(own, clock), None));
+        return Ok((Limits::own(own), None));
     }
     let shared: Arc<dyn RateLimiter> =
         Arc::new(RedisLimiter::new(&config.redis.url, &config.redis.prefix).map_err(|error| {

@@ -242,7 +242,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     secret(
         "nats.url",
-        "The NATS servers through which processes wake each other, separated by commas. Empty: they find new events through PostgreSQL. Also `NATS_URL`.",
+        "The NATS servers through which processes wake each other where `database.notifications` is false, separated by commas. Empty: they find new events by polling then. Also `NATS_URL`.",
     ),
     key(
         "nats.prefix",
@@ -502,6 +502,9 @@ fn validate(config: &Config) -> Result<(), Failure> {
         if number == 0 {
             return Err(invalid(format!("{key}: at least 1")));
         }
+    }
+    if config.limits.per_second > 1_000_000 {
+        return Err(invalid("limits.per_second: at most 1000000"));
     }
     if !(-1..=600_000).contains(&config.server.drain_delay_ms) {
         return Err(invalid("server.drain_delay_ms: from 0 to 600000, or -1"));

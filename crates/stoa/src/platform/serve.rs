@@ -150,16 +150,19 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     let ids = node(config, ids, &stores, &holder, lifecycle).await?;
     let bus = compose::bus(config).await?;
     if !embedded {
-        // Commits elsewhere are heard of through the database, and through the bus where there is one.
-        let work = Feed::default();
+        let (work, sequenced) = (Feed::default(), Feed::default());
         forward(&committed, &[&work, &feed]);
-        if let Some(bus) = &bus {
-            let elsewhere = Feed::default();
+        forward(&sequenced, &[&feed]);
+        // Other processes hear of commits and positions through the database; where that cannot be, through the bus.
+        if let Some(bus) = bus.as_ref().filter(|_| !config.database.notifications) {
+            let (own, elsewhere) = (Feed::default(), Feed::default());
+            forward(&committed, &[&own]);
+            forward(&sequenced, &[&own]);
             forward(&elsewhere, &[&work, &feed]);
-            carry(bus, &committed, &elsewhere, &holder, lifecycle);
+            carry(bus, &own, &elsewhere, &holder, lifecycle);
         }
         if runs(config, "scheduler") {
-            sequence(&stores, &work, &feed, &holder, lifecycle);
+            sequence(&stores, &work, &sequenced, &holder, lifecycle).await?;
         }
     }
     let wanted = Arc::new(Notify::new());
@@ -346,7 +349,13 @@ fn clean(stores: &Stores, wanted: &Arc<Notify>, holder: &str, lifecycle: &mut Li
     });
 }
 
-fn sequence(stores: &Stores, committed: &Feed, feed: &Feed, holder: &str, lifecycle: &mut Lifecycle) {
+async fn sequence(
+    stores: &Stores,
+    committed: &Feed,
+    feed: &Feed,
+    holder: &str,
+    lifecycle: &mut Lifecycle,
+) -> Result<(), Failure> {
     let sequencer = Sequencer {
         log: Arc::clone(&stores.log),
         leases: Arc::clone(&stores.leases),
@@ -354,10 +363,13 @@ fn sequence(stores: &Stores, committed: &Feed, feed: &Feed, holder: &str, lifecy
         committed: committed.clone(),
         feed: feed.clone(),
     };
+    // From the start on somebody leads.
+    sequencer.claim().await.map_err(|error| Failure::of(&error, ""))?;
     let (stop, stopped) = watch::channel(false);
     let running = tokio::spawn(sequencer.run(stopped));
     lifecycle.started("sequencer", move || async move {
         stop.send_replace(true);
         let _ = running.await;
     });
+    Ok(())
 }

@@ -180,10 +180,10 @@ pub(super) fn poll(watched: &Watched<'_>, alerts: Arc<Alerts>, holder: &str, lif
     let holder = holder.to_owned();
     let (stop, stopped) = watch::channel(false);
     let polling = tokio::spawn(async move {
-        let tell = move |alert: Alert| -> BoxFuture<'static, ()> {
+        let tell = move |alert: Alert| -> BoxFuture<'static, bool> {
             let (store, ids, process) = (Arc::clone(&store), Arc::clone(&ids), holder.clone());
             Box::pin(async move {
-                let Ok(request) = (ids.as_ref() as &dyn Ids).next() else { return };
+                let Ok(request) = (ids.as_ref() as &dyn Ids).next() else { return false };
                 let cx = Context {
                     scope: Scope::System,
                     actor: Actor::System,
@@ -197,9 +197,11 @@ pub(super) fn poll(watched: &Watched<'_>, alerts: Arc<Alerts>, holder: &str, lif
                 } else {
                     Commit::new().event(&AlertResolved(state))
                 };
-                if let Err(error) = store.commit(&cx, commit).await {
-                    tracing::warn!(%error, "an alert could not be told to the log");
+                let told = store.commit(&cx, commit).await;
+                if let Err(error) = &told {
+                    tracing::warn!(%error, "an alert could not be told to the log yet");
                 }
+                told.is_ok()
             })
         };
         alerts.poll(tell, stopped).await;

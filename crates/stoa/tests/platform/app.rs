@@ -16,7 +16,7 @@ const MASTER: &str = "test:000102030405060708090a0b0c0d0e0f101112131415161718191
 /// A running platform, which can be killed and started again on the same data.
 pub(crate) struct App {
     pub(crate) folder: TempDir,
-    pub(crate) database: Option<Database>,
+    pub(crate) database: Option<Arc<Database>>,
     /// Settings of its own, beside those of every test.
     settings: Vec<(String, String)>,
     /// The size of its disk, in MiB, where that is one of its own.
@@ -73,7 +73,7 @@ impl App {
     pub(crate) fn with_settings(database: Option<Database>, settings: &[(&str, &str)]) -> Self {
         let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let mut app = Self::in_folder(TempDir::new().unwrap());
-        (app.settings, app.database) = (settings, database);
+        (app.settings, app.database) = (settings, database.map(Arc::new));
         app.restart();
         app
     }
@@ -85,6 +85,14 @@ impl App {
 
     fn start(database: Option<Database>) -> Self {
         Self::with_settings(database, &[])
+    }
+
+    /// Another process of the same installation.
+    pub(crate) fn beside(&self) -> Self {
+        let mut app = Self::in_folder(TempDir::new().unwrap());
+        (app.settings, app.database) = (self.settings.clone(), self.database.clone());
+        app.restart();
+        app
     }
 
     /// One whose data folder is a small disk, which only it sees. `None` where the machine does not let us mount one.

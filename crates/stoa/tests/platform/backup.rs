@@ -22,7 +22,7 @@ fn misses_nothing(restored: &App, cursor: &str) {
         }
     }
     assert_eq!(told[0]["type"], "installation.restored", "{told:?}");
-    assert_eq!(told[0]["position"], 1i64 << 40);
+    assert!(told[0]["position"].as_i64().unwrap() > 1_700_000_000_000_000, "{told:?}");
     assert_eq!(told[1]["type"], "organization.created");
 }
 
@@ -40,7 +40,7 @@ fn postgresql_that_was_restored_by_its_own_tools_is_told_to_the_log() {
     assert_eq!(app.stop(), 0);
     let restored = app.command().args(["restore", "--database"]).output().unwrap();
     let said = String::from_utf8_lossy(&restored.stdout).into_owned();
-    assert!(said.contains("positions go on from 1099511627776"), "{said}{restored:?}");
+    assert!(said.contains("positions go on from 1"), "{said}{restored:?}");
     app.restart();
     app.organization("after");
     misses_nothing(&app, &cursor);
@@ -57,8 +57,8 @@ fn postgresql_that_was_restored_by_its_own_tools_is_told_to_the_log() {
             break;
         }
     }
-    assert_eq!((&last["epoch"], &last["offset"]), (&3.into(), &2.into()));
-    assert!(last["position"].as_i64().unwrap() > 2 << 40);
+    assert!(last["epoch"].as_i64().unwrap() > 1_700_000_000 && last["offset"] == 2, "{last}");
+    assert!(last["position"].as_i64().unwrap() > 1_700_000_000_000_000);
 }
 
 #[test]
@@ -120,7 +120,16 @@ fn a_backup_under_load_restores_to_a_consistent_state() {
     assert_eq!(restored.post(&old, "").status, 200);
     let stream = format!("stream=organization/{}", page["items"][0]["id"].as_str().unwrap());
     let events = restored.get(&format!("/v1/events?{stream}")).json();
-    assert_eq!((&events["items"][1]["epoch"], &events["items"][1]["offset"]), (&2.into(), &2.into()));
+    let (epoch, position) = (&events["items"][1]["epoch"], events["items"][1]["position"].as_i64().unwrap());
+    assert!(epoch.as_i64().unwrap() > 1_700_000_000 && events["items"][1]["offset"] == 2, "{events}");
+    // The same backup once more: again, nothing that anybody has seen is given anew.
+    let other = tempfile::TempDir::new().unwrap();
+    assert!(stoa(other.path()).args(["restore", "--from"]).arg(&backup).output().unwrap().status.success());
+    let again = App::in_folder(other);
+    again.restart();
+    again.organization("after-the-second-restore");
+    let restored_again = again.get("/v1/events?type=installation.restored").json();
+    assert!(restored_again["items"][0]["position"].as_i64().unwrap() > position, "{restored_again}");
     let twice = stoa(restored.folder.path()).args(["restore", "--from"]).arg(&backup).output().unwrap();
     assert_eq!(twice.status.code(), Some(1), "a restore never overwrites");
 }

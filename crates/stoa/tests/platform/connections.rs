@@ -26,6 +26,9 @@ fn more_connections_than_there_is_room_for_wait_and_then_are_served() {
     let (first, second) = (connect(&app), connect(&app));
     let mut third = connect(&app);
     third.write_all(b"GET /health/live HTTP/1.1\r\nHost: stoa\r\nConnection: close\r\n\r\n").unwrap();
+    third.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(third.read(&mut [0; 1]).is_err(), "there is no room for a third");
+    third.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     drop((first, second));
     let mut answer = String::new();
     third.read_to_string(&mut answer).unwrap();

@@ -62,10 +62,10 @@ fn a_reader_that_continues_sees_every_event_once(app: &App) {
     );
 }
 
-struct Follower(BufReader<TcpStream>);
+pub(crate) struct Follower(BufReader<TcpStream>);
 
 impl Follower {
-    fn start(app: &App, last: Option<&str>) -> Self {
+    pub(crate) fn start(app: &App, last: Option<&str>) -> Self {
         let mut stream = TcpStream::connect(app.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let last = last.map_or_else(String::new, |last| format!("Last-Event-ID: {last}\r\n"));
@@ -86,7 +86,7 @@ impl Follower {
     }
 
     /// The id and type of the next event.
-    fn next(&mut self) -> (String, String) {
+    pub(crate) fn next(&mut self) -> (String, String) {
         let (mut id, mut kind) = (String::new(), String::new());
         loop {
             let mut line = String::new();

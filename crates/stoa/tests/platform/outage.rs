@@ -111,6 +111,7 @@ fn losing_redis_degrades_and_limits_go_on_in_the_process() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test is about real time")]
 fn a_stalled_redis_costs_a_request_a_quarter_of_a_second_at_most() {
     let redis = Redis::start();
     let proxy = FaultProxy::before(redis.port());
@@ -119,7 +120,9 @@ fn a_stalled_redis_costs_a_request_a_quarter_of_a_second_at_most() {
     assert_eq!(app.get("/v1/event-types").status, 200);
     proxy.stall();
     for _ in 0..30 {
+        let start = Instant::now();
         assert_eq!(app.get("/v1/event-types").status, 200);
+        assert!(start.elapsed() < Duration::from_millis(600), "{:?}", start.elapsed());
     }
     assert_eq!(check(&app, "cache"), Some(false));
 }
@@ -170,4 +173,29 @@ fn losing_nats_degrades_and_nothing_is_lost() {
         }
     }
     assert_eq!(told, 3, "every event is told");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the test is about real time")]
+fn through_nats_one_process_wakes_another() {
+    let nats = Nats::start();
+    let url = nats.url();
+    // Without notifications of the database, followers look once a second; the bus alone is faster.
+    let settings = [("NATS_URL", url.as_str()), ("STOA_DATABASE__NOTIFICATIONS", "false")];
+    let one = App::with_settings(Some(database(&Postgres::shared())), &settings);
+    let other = one.beside();
+    until_check(&one, "bus", true);
+    until_check(&other, "bus", true);
+    let first = one.organization("o0")["id"].as_str().unwrap().to_owned();
+    let mut follower = crate::events::Follower::start(&other, None);
+    let mut waits = Vec::new();
+    for number in 0..9 {
+        let verb = if number % 2 == 0 { "suspend" } else { "resume" };
+        let start = Instant::now();
+        assert_eq!(one.post(&format!("/v1/organizations/{first}/{verb}"), "").status, 200);
+        while !follower.next().1.starts_with("organization.") {}
+        waits.push(start.elapsed());
+    }
+    waits.sort();
+    assert!(waits[4] < Duration::from_millis(150), "half of them are heard of at once: {waits:?}");
 }

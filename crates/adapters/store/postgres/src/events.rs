@@ -10,6 +10,8 @@ use stoa_kernel::store::{
 };
 use stoa_store::events::{after, envelope, one};
 
+use tokio_postgres::Row;
+
 use crate::committer::CHANNEL;
 use crate::failure;
 use crate::pipeline::{Lent, Pipeline, Sent};
@@ -33,21 +35,31 @@ const NUMBER: &str = "WITH first AS (SELECT id, organization_id, stream, epoch, 
 
 impl PostgresStore {
     async fn number(&self, limit: u32) -> Result<u32, StoreError> {
-        let unavailable = |error: deadpool_postgres::PoolError| {
-            StoreError::new(stoa_kernel::store::StoreErrorKind::Unavailable, error.to_string())
-        };
         let waiting = "SELECT count(*) FROM (SELECT FROM events WHERE position IS NULL LIMIT 1) AS one";
         let rows = self.within(Scope::System, None, Sent { sql: waiting, values: &[], kinds: &[] }).await?;
         if rows.first().and_then(|row| row.try_get::<_, i64>(0).ok()).unwrap_or(0) == 0 {
             return Ok(0);
         }
-        let mut lent = Lent::new(self.pool().get().await.map_err(unavailable)?);
-        let Some(connection) = lent.get() else { return Ok(0) };
         let values = [Value::Integer(i64::from(limit))];
-        let mut pipeline = Pipeline::new(connection, self.shared.prepared);
-        pipeline.plain(format!("BEGIN; SET LOCAL stoa.system = 'on'; SELECT pg_advisory_xact_lock({LOCK})"));
         let numbered = Sent { sql: NUMBER, values: &values, kinds: &[Kind::Integer] };
-        pipeline.send(numbered).await.map_err(|error| failure::of(&error))?;
+        let answers = self.numbering("", &[numbered]).await?;
+        Ok(answers.get(1).map_or(0, |rows| u32::try_from(rows.len()).unwrap_or(u32::MAX)))
+    }
+
+    /// Runs statements that give positions, under the lock that keeps two from doing so, in one transaction and one round trip.
+    async fn numbering(&self, setting: &str, sent: &[Sent<'_>]) -> Result<Vec<Vec<Row>>, StoreError> {
+        let unavailable = |error: deadpool_postgres::PoolError| {
+            StoreError::new(stoa_kernel::store::StoreErrorKind::Unavailable, error.to_string())
+        };
+        let mut lent = Lent::new(self.pool().get().await.map_err(unavailable)?);
+        let Some(connection) = lent.get() else { return Ok(Vec::new()) };
+        let mut pipeline = Pipeline::new(connection, self.shared.prepared);
+        pipeline.plain(format!(
+            "BEGIN; SET LOCAL stoa.system = 'on'; {setting}; SELECT pg_advisory_xact_lock({LOCK})"
+        ));
+        for &statement in sent {
+            pipeline.send(statement).await.map_err(|error| failure::of(&error))?;
+        }
         // Whoever follows the log elsewhere learns that there is more.
         if self.shared.notifications {
             pipeline.plain(format!("NOTIFY {CHANNEL}"));
@@ -61,7 +73,7 @@ impl PostgresStore {
             return Err(failure::of(&error));
         }
         lent.done();
-        Ok(answers.get(1).map_or(0, |rows| u32::try_from(rows.len()).unwrap_or(u32::MAX)))
+        Ok(answers)
     }
 }
 
@@ -72,24 +84,23 @@ impl PostgresStore {
     /// # Errors
     /// See [`StoreError`].
     pub async fn restored(&self) -> Result<i64, StoreError> {
-        const TELL: &str = "WITH renewed AS (UPDATE streams SET epoch = epoch + 1 RETURNING organization_id, stream, epoch, head), \
-             own AS (INSERT INTO streams AS s (organization_id, stream, epoch, head) SELECT 0, $1, 1, 1 \
-                 WHERE NOT EXISTS (SELECT FROM renewed WHERE organization_id = 0 AND stream = $1) RETURNING epoch, head) \
-             INSERT INTO events (id, position, organization_id, stream, epoch, stream_offset, time, kind, version, actor, \
+        const RENEW: &str = "UPDATE streams SET epoch = greatest(epoch + 1, $1) RETURNING 1::bigint";
+        const MOVE: &str = "INSERT INTO streams AS s (organization_id, stream, epoch, head) VALUES (0, $1, $2, 1) \
+             ON CONFLICT (organization_id, stream) DO UPDATE SET head = s.head + 1 RETURNING 1::bigint";
+        const TELL: &str = "INSERT INTO events (id, position, organization_id, stream, epoch, stream_offset, time, kind, version, actor, \
                  aggregate_kind, aggregate_id, payload) \
-             SELECT $2, $3, 0, $1, place.epoch, place.head, $4, $5, $6, $7, $8, $9, $10 FROM (SELECT epoch, head FROM own \
-                 UNION ALL SELECT epoch, head + 1 FROM renewed WHERE organization_id = 0 AND stream = $1) AS place \
-             RETURNING position";
-        const MOVE: &str = "UPDATE streams SET head = (SELECT max(stream_offset) FROM events WHERE organization_id = 0 AND stream = $1) \
-             WHERE organization_id = 0 AND stream = $1 RETURNING head";
+             SELECT $2, $3, 0, stream, epoch, head, $4, $5, $6, $7, $8, $9, $10 FROM streams WHERE organization_id = 0 AND stream = $1 \
+             RETURNING 1::bigint";
         let id = self.ids.next().map_err(|error| {
             StoreError::new(stoa_kernel::store::StoreErrorKind::Overloaded, error.to_string())
         })?;
         while self.number(1_000).await? > 0 {}
         let told = stoa_store::events::restored(self.head().await?, id, self.clock.now());
         let stream = Value::Text(INSTALLATION_STREAM.to_owned());
+        let epoch = [Value::Integer(told.epoch)];
+        let place = [stream.clone(), Value::Integer(told.epoch)];
         let values = [
-            stream.clone(),
+            stream,
             Value::Integer(told.id),
             Value::Integer(told.position),
             Value::Integer(told.time),
@@ -112,8 +123,13 @@ impl PostgresStore {
             Kind::Text,
             Kind::Json,
         ];
-        self.within(Scope::System, None, Sent { sql: TELL, values: &values, kinds: &kinds }).await?;
-        self.within(Scope::System, None, Sent { sql: MOVE, values: &[stream], kinds: &[Kind::Text] }).await?;
+        let sent = [
+            Sent { sql: RENEW, values: &epoch, kinds: &[Kind::Integer] },
+            Sent { sql: MOVE, values: &place, kinds: &[Kind::Text, Kind::Integer] },
+            Sent { sql: TELL, values: &values, kinds: &kinds },
+        ];
+        // However many streams there are.
+        self.numbering("SET LOCAL statement_timeout = 0", &sent).await?;
         Ok(told.position)
     }
 }

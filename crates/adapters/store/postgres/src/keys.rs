@@ -38,7 +38,7 @@ impl KeyTable for PostgresStore {
 
 impl Keyring for PostgresStore {
     fn reseal(&self, limit: u32) -> BoxFuture<'_, Result<Resealed, StoreError>> {
-        Box::pin(keyring::reseal(self, limit))
+        Box::pin(keyring::reseal(self, &self.resealing, limit))
     }
 
     fn rotate(&self) -> BoxFuture<'_, Result<u32, StoreError>> {

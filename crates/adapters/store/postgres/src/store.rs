@@ -1,6 +1,6 @@
 //! The store: the port on a pool and its committers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use deadpool_postgres::Pool;
 use stoa_kernel::clock::Clock;
@@ -37,6 +37,7 @@ pub struct PostgresStore {
     pub(crate) vault: Arc<Vault>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) slow: SlowLog,
+    pub(crate) resealing: Mutex<keyring::Progress>,
     pub(crate) ids: Arc<dyn Ids>,
     listening: Option<JoinHandle<()>>,
 }
@@ -91,6 +92,7 @@ impl PostgresStore {
             vault: options.vault,
             clock: options.clock,
             slow: SlowLog::default(),
+            resealing: Mutex::default(),
             ids: options.ids,
             listening,
         })

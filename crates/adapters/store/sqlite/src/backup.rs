@@ -65,14 +65,14 @@ pub fn restored(path: &Path, id: EventId, now: Micros) -> Result<(), OpenError> 
     let tell = |connection: &mut Connection| -> rusqlite::Result<()> {
         connection.execute_batch("PRAGMA synchronous = FULL")?;
         let transaction = connection.transaction()?;
-        transaction.execute("UPDATE streams SET epoch = epoch + 1", [])?;
         let last: i64 =
             transaction.query_row("SELECT coalesce(max(position), 0) FROM events", [], |row| row.get(0))?;
         let told = stoa_store::events::restored(last, id, now);
+        transaction.execute("UPDATE streams SET epoch = max(epoch + 1, ?1)", [told.epoch])?;
         transaction.execute(
-            "INSERT INTO streams (organization_id, stream, epoch, head) VALUES (0, ?1, 1, 1) \
+            "INSERT INTO streams (organization_id, stream, epoch, head) VALUES (0, ?1, ?2, 1) \
              ON CONFLICT (organization_id, stream) DO UPDATE SET head = head + 1",
-            [INSTALLATION_STREAM],
+            (INSTALLATION_STREAM, told.epoch),
         )?;
         transaction.execute(
             "INSERT INTO events (id, position, organization_id, stream, epoch, stream_offset, time, kind, version, actor, \

@@ -27,6 +27,8 @@ impl KeyTable for SqliteStore {
     }
 
     async fn sealed(&self, select: Select) -> Result<Vec<Vec<Value>>, StoreError> {
+        // Reading does not wait here, so that a long pass over many pages would keep others from this thread.
+        tokio::task::yield_now().await;
         self.sealed_rows(Scope::System, &select)
     }
 
@@ -45,7 +47,7 @@ impl KeyTable for SqliteStore {
 
 impl Keyring for SqliteStore {
     fn reseal(&self, limit: u32) -> BoxFuture<'_, Result<Resealed, StoreError>> {
-        Box::pin(keyring::reseal(self, limit))
+        Box::pin(keyring::reseal(self, &self.resealing, limit))
     }
 
     fn rotate(&self) -> BoxFuture<'_, Result<u32, StoreError>> {

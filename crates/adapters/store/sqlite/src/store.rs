@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 
 use stoa_kernel::clock::Clock;
 use stoa_kernel::context::{Context, Scope};
@@ -34,6 +34,7 @@ pub struct SqliteStore {
     pub(crate) vault: Arc<Vault>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) slow: SlowLog,
+    pub(crate) resealing: Mutex<keyring::Progress>,
     pub(crate) path: PathBuf,
     ids: Arc<dyn Ids>,
     _lock: File,
@@ -89,6 +90,7 @@ impl SqliteStore {
             vault: options.vault,
             clock: options.clock,
             slow: SlowLog::default(),
+            resealing: Mutex::default(),
             ids: options.ids,
             path,
             _lock: lock,

@@ -30,8 +30,21 @@ pub(crate) async fn rotate_keys(
     State(platform): State<Arc<Platform>>,
     Operator(cx): Operator,
 ) -> Result<Json<View>, Problem> {
-    let rotated = platform.keyring.rotate().await.map_err(|error| Problem::of(&error))?;
-    tracing::info!(rotated, request = %cx.request, "data keys were rotated");
-    platform.cleaning.notify_one();
-    Ok(Json(View { rotated }))
+    // A task of its own: it goes on to the end also when nobody waits for the answer any more.
+    let (keyring, cleaning) = (Arc::clone(&platform.keyring), Arc::clone(&platform.cleaning));
+    let rotating = tokio::spawn(async move {
+        let rotated = keyring.rotate().await;
+        match &rotated {
+            Ok(rotated) => tracing::info!(rotated, request = %cx.request, "data keys were rotated"),
+            Err(error) => tracing::error!(%error, request = %cx.request, "data keys were not all rotated"),
+        }
+        cleaning.notify_one();
+        rotated
+    });
+    match rotating.await {
+        Ok(rotated) => Ok(Json(View { rotated: rotated.map_err(|error| Problem::of(&error))? })),
+        Err(_) => {
+            Err(Problem::new("internal", "The rotation was cut off; the log has more under the trace id."))
+        }
+    }
 }

@@ -8,7 +8,10 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use stoa_http::Problem;
 use stoa_http::params::Params;
+use stoa_kernel::context::Scope;
 use stoa_kernel::id::EventId;
+use stoa_kernel::store::EventFilter;
+use stoa_kernel::store::event::RESTORED;
 use stoa_runtime::lifecycle::Phase;
 
 use super::{failed, filter};
@@ -19,6 +22,19 @@ use crate::platform::Platform;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The most events that are read at once.
 const STEP: u32 = 200;
+
+/// The place before the last restoration, if there was one.
+async fn before_restoration(platform: &Platform) -> Result<Option<i64>, Problem> {
+    let filter = EventFilter { kinds: vec![RESTORED.name.to_owned()], ..EventFilter::default() };
+    let (mut position, mut last) = (0, None);
+    loop {
+        let found = platform.log.events_after(Scope::System, position, STEP, &filter).await;
+        let found = found.map_err(|error| failed(&error))?;
+        let Some(event) = found.last() else { return Ok(last) };
+        position = event.position;
+        last = Some(position - 1);
+    }
+}
 
 /// Follow events
 ///
@@ -47,10 +63,16 @@ pub(crate) async fn stream(
     let seen = match last {
         None => None,
         Some(Ok(event)) => {
-            platform.log.position_of(scope, event).await.map_err(|error| failed(&error))?.or_else(|| {
+            let seen = platform.log.position_of(scope, event).await.map_err(|error| failed(&error))?;
+            let seen = match seen {
+                Some(position) => Some(position),
+                // What it saw last may have been lost in a restoration: then it goes on from there.
+                None => before_restoration(&platform).await?,
+            };
+            if seen.is_none() {
                 params.wrong("Last-Event-ID", "there is no such event");
-                None
-            })
+            }
+            seen
         }
         Some(Err(error)) => {
             params.wrong("Last-Event-ID", error.to_string());
