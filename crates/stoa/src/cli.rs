@@ -243,7 +243,8 @@ pub(crate) struct Reconcile {
 pub(crate) struct Inspect {
     /// The file; `-` is standard input
     pub(crate) file: PathBuf,
-    /// An option of the source, as name=value
+    /// An option of the source, as name=value: format, encoding, delimiter, header, skip_lines, sheet, numbers, dates, zone, currency,
+    /// flip_sign, or a field and its column (amount=Betrag). May be repeated
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) options: Vec<String>,
     /// Show the record of this line, step by step

@@ -25,6 +25,14 @@ use crate::output::Output;
 use crate::progress::Progress;
 
 pub(crate) fn run(arguments: &Reconcile) -> Result<Exit, Failure> {
+    let files = [&arguments.left, &arguments.right]
+        .into_iter()
+        .chain(&arguments.add_left)
+        .chain(&arguments.add_right);
+    if files.filter(|path| path.as_os_str() == "-").count() > 1 {
+        return Err(Failure::new("usage", "standard input can be one of the files, not several")
+            .way_out("name the other files, or give them as <(command) where the shell can"));
+    }
     let progress = Progress::new(arguments.json);
     let scratch = Input::default_scratch();
     let given = arguments.rules.as_deref().map(read_rules).transpose()?;
@@ -128,8 +136,13 @@ fn read_text(path: &Path, bytes_max: u64) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(wrap)
 }
 
+/// A file that says what is to be done: one that cannot be read is a command that cannot be used.
+fn read_argument(path: &Path, bytes_max: u64) -> Result<String, Failure> {
+    read_text(path, bytes_max).map_err(|failure| Failure { exit: Exit::Usage, ..failure })
+}
+
 fn read_rules(path: &Path) -> Result<RuleSet, Failure> {
-    let text = read_text(path, limits::RULES_BYTES_MAX)?;
+    let text = read_argument(path, limits::RULES_BYTES_MAX)?;
     rules::parse(&text).map_err(|error| {
         Failure::of(&error, &path.display().to_string())
             .way_out("`stoa schema` prints the schema of rules files; examples/rules has examples")
@@ -137,7 +150,7 @@ fn read_rules(path: &Path) -> Result<RuleSet, Failure> {
 }
 
 fn read_rates(path: &Path) -> Result<Rates, Failure> {
-    Rates::parse(&read_text(path, limits::RATES_BYTES_MAX)?)
+    Rates::parse(&read_argument(path, limits::RATES_BYTES_MAX)?)
         .map_err(|error| Failure::of(&error, &path.display().to_string()))
 }
 

@@ -370,12 +370,22 @@ impl Csv {
         !quoted
     }
 
+    /// The cells of a row as they lay in the file, nearly: quotes are gone.
+    fn shown(&self, bytes: usize, cells: usize) -> String {
+        let mut start = 0;
+        let cells = self.ends.get(..cells).unwrap_or(&[]).iter().map(|&end| {
+            let cell = self.out.get(start..end.min(bytes)).unwrap_or(&[]);
+            start = end;
+            String::from_utf8_lossy(cell)
+        });
+        cells.collect::<Vec<_>>().join(&char::from(self.dialect.delimiter).to_string())
+    }
+
     fn row(&mut self, row: &mut Row, place: Place, bytes: usize, cells: usize) -> Option<Item> {
         let width = self.columns.len();
         let all = self.out.get(..bytes).unwrap_or(&[]);
-        let reject = |reason: String| {
-            Some(Item::Rejected(Rejection::new(place, reason, &String::from_utf8_lossy(all))))
-        };
+        let reject =
+            |reason: String| Some(Item::Rejected(Rejection::new(place, reason, &self.shown(bytes, cells))));
         if self.may_have_nul && memchr(0, all).is_some() {
             return reject("the row contains NUL bytes".to_owned());
         }

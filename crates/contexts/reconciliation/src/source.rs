@@ -231,7 +231,11 @@ impl SourceSpec {
                     choose("year_month_day, day_month_year, month_day_year, short_year_month_day or unix_seconds")
                 })?);
             }
-            "zone" => self.zone = Some(value.to_owned()),
+            "zone" => {
+                jiff::tz::TimeZone::get(value)
+                    .map_err(|_| choose("an IANA time zone, such as Europe/Berlin"))?;
+                self.zone = Some(value.to_owned());
+            }
             // A currency code sets the default; anything else names the column.
             "currency" if value.parse::<Currency>().is_ok() => self.currency = value.parse().ok(),
             "calendar" => self.calendar = Some(value.to_owned()),

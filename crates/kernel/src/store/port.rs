@@ -298,6 +298,12 @@ pub trait Upkeep: Send + Sync {
     /// See [`StoreError`].
     fn insight(&self) -> BoxFuture<'_, Result<Insight, StoreError>>;
 
+    /// The last migration that was applied.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn migration(&self) -> BoxFuture<'_, Result<i64, StoreError>>;
+
     /// The connections of this process, at this moment.
     fn pool(&self) -> Pool;
 }

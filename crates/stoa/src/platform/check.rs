@@ -10,6 +10,7 @@ use stoa_kernel::store::{AuditTrail, StoreError};
 use stoa_outbox::Feed;
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::ids::NodeIds;
+use stoa_runtime::trace::Signal;
 
 use super::config::{self, Config, Loaded};
 use super::{compose, http, secrets};
@@ -82,12 +83,69 @@ pub(crate) fn event_types() -> Result<Exit, Failure> {
     crate::print(&text)
 }
 
-/// Tries the configuration: its secrets, and its store.
+/// Tries the configuration: its secrets, its store, and whatever else it names.
 pub(crate) fn config_check(loaded: &Loaded) -> Result<Exit, Failure> {
     let config = &loaded.config;
     secrets::look(config)?;
-    let about = try_store(config)?;
-    crate::print(&format!("The configuration can be used: {about}\n"))
+    let mut text = format!("The configuration can be used: {}\n", try_store(config)?);
+    for (name, tried) in try_others(config)? {
+        let _ = writeln!(text, "{name}: {}", tried?);
+    }
+    crate::print(&text)
+}
+
+type Tried = Vec<(&'static str, Result<String, Failure>)>;
+
+/// Tries what processes share, as far as it is configured.
+fn try_others(config: &Config) -> Result<Tried, Failure> {
+    let mut tried = Vec::new();
+    super::serve::runtime()?.block_on(async {
+        let away = |key: &str, error: &dyn std::fmt::Display| {
+            Failure::new("config_invalid", format!("{key}: {error}"))
+                .way_out("start it, or correct the address; the platform also runs without it")
+        };
+        match compose::limits(config) {
+            Ok((_, None)) => {}
+            Ok((_, Some(limiter))) => {
+                let answered = limiter.ping().await;
+                tried.push((
+                    "cache",
+                    answered.map(|()| "it answers".to_owned()).map_err(|error| away("redis.url", &error)),
+                ));
+            }
+            Err(failure) => tried.push(("cache", Err(failure))),
+        }
+        match compose::bus(config).await {
+            Ok(None) => {}
+            Ok(Some(bus)) => {
+                let mut answered = bus.ping().await;
+                // It connects in the background.
+                for _ in 0..20 {
+                    if answered.is_ok() {
+                        break;
+                    }
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    answered = bus.ping().await;
+                }
+                tried.push((
+                    "bus",
+                    answered.map(|()| "it answers".to_owned()).map_err(|error| away("nats.url", &error)),
+                ));
+            }
+            Err(failure) => tried.push(("bus", Err(failure))),
+        }
+        if let Some(collector) = compose::collector(config, "check")? {
+            let empty = r#"{"resourceSpans":[]}"#.to_owned();
+            let answered = collector.collect(Signal::Traces, empty).await;
+            tried.push((
+                "collector",
+                answered
+                    .map(|()| "it answers".to_owned())
+                    .map_err(|error| away("telemetry.endpoint", &error)),
+            ));
+        }
+        Ok(tried)
+    })
 }
 
 fn try_store(config: &Config) -> Result<String, Failure> {
@@ -206,6 +264,10 @@ pub(crate) fn doctor(loaded: &Loaded) -> Result<Exit, Failure> {
     say("configuration", Ok(format!("mode {}", config.mode)));
     say("secrets", secrets::look(config));
     say("store", try_store(config));
+    match try_others(config) {
+        Ok(tried) => tried.into_iter().for_each(|(name, tried)| say(name, tried)),
+        Err(failure) => say("others", Err(failure)),
+    }
     let running = address(config).map(|address| match http::get(address, "/health/ready") {
         Ok((200, _)) => format!("a process is ready at {address}"),
         Ok((status, _)) => format!("a process answers {status} at {address}"),

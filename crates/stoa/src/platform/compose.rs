@@ -14,13 +14,13 @@ use stoa_runtime::clock::SystemClock;
 use stoa_runtime::guard::GuardedStore;
 use stoa_runtime::ids::NodeIds;
 use stoa_runtime::limiter::{Limits, RateLimiter};
-use stoa_runtime::trace::TracedStore;
+use stoa_runtime::trace::{Collector, TracedStore};
 use stoa_store::Registry;
 use stoa_store::migrations;
 use stoa_store::seal::{MasterKeys, Vault};
 use stoa_store_postgres::{MigrateOptions, PostgresStore};
 use stoa_store_sqlite::SqliteStore;
-use stoa_telemetry::Options;
+use stoa_telemetry::{Options, OtlpCollector, Traces};
 
 use super::config::Config;
 use crate::failure::Failure;
@@ -40,6 +40,11 @@ pub(crate) struct Stores {
 /// The records of all contexts.
 pub(crate) fn registry() -> Registry {
     Registry::with(stoa_identity::RECORDS)
+}
+
+/// The last migration that this program knows.
+pub(crate) fn last_migration() -> i64 {
+    migrations::ALL.last().map_or(0, |last| last.number)
 }
 
 /// The types of events of all parts.
@@ -172,8 +177,24 @@ pub(crate) async fn bus(config: &Config) -> Result<Option<Arc<dyn Signals>>, Fai
     Ok(Some(Arc::new(signals)))
 }
 
-/// The collector of traces, where there is one.
-pub(crate) fn telemetry(config: &Config, holder: &str) -> Result<Option<Options>, Failure> {
+/// The way to the collector, where there is one.
+pub(crate) fn collector(config: &Config, holder: &str) -> Result<Option<Arc<dyn Collector>>, Failure> {
+    let Some(options) = telemetry(config, holder)? else { return Ok(None) };
+    let collector = OtlpCollector::new(options)
+        .map_err(|error| Failure::new("config_invalid", format!("telemetry.endpoint: {error}")))?;
+    Ok(Some(Arc::new(collector)))
+}
+
+/// Sends the spans of this process to the collector from now on, where there is one.
+pub(crate) fn traces(config: &Config, holder: &str) -> Result<Option<Traces>, Failure> {
+    let Some(options) = telemetry(config, holder)? else { return Ok(None) };
+    Traces::start(&options)
+        .map(Some)
+        .map_err(|error| Failure::new("config_invalid", format!("telemetry.endpoint: {error}")))
+}
+
+/// What a collector is sent with, where there is one.
+fn telemetry(config: &Config, holder: &str) -> Result<Option<Options>, Failure> {
     if config.telemetry.endpoint.is_empty() {
         return Ok(None);
     }

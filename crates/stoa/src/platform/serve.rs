@@ -16,8 +16,6 @@ use stoa_runtime::ids::{NODE_RENEWAL, NodeIds};
 use stoa_runtime::janitor::Janitor;
 use stoa_runtime::lifecycle::Lifecycle;
 use stoa_runtime::limiter::Rate;
-use stoa_runtime::trace::Collector;
-use stoa_telemetry::{OtlpCollector, Traces};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -138,8 +136,12 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     let secrets = secrets::find(config)?;
     let Secrets { master_keys, operator_token, operator_file } = secrets;
     let holder = format!("{}-{}", std::process::id(), start.0);
-    let telemetry = compose::telemetry(config, &holder)?;
-    let collector = collector(telemetry, lifecycle)?;
+    let collector = compose::collector(config, &holder)?;
+    if let Some(traces) = compose::traces(config, &holder)? {
+        lifecycle.started("traces", move || async move {
+            let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
+        });
+    }
     let ids = Arc::new(NodeIds::unleased(Arc::clone(&clock)));
     let (committed, feed) = (Feed::default(), Feed::default());
     // Embedded, what is committed has its position already.
@@ -287,22 +289,6 @@ async fn node(
         own.stop();
     });
     Ok(ids)
-}
-
-/// The collector of what clients report; spans of this process are sent there from now on.
-fn collector(
-    telemetry: Option<stoa_telemetry::Options>,
-    lifecycle: &mut Lifecycle,
-) -> Result<Option<Arc<dyn Collector>>, Failure> {
-    let Some(options) = telemetry else { return Ok(None) };
-    let fail = |error: stoa_telemetry::TelemetryError| {
-        Failure::new("config_invalid", format!("telemetry.endpoint: {error}"))
-    };
-    let traces = Traces::start(&options).map_err(fail)?;
-    lifecycle.started("traces", move || async move {
-        let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
-    });
-    Ok(Some(Arc::new(OtlpCollector::new(options).map_err(fail)?)))
 }
 
 /// Whoever follows the log is woken by every commit; what has no position yet is found when it has one.

@@ -16,7 +16,7 @@ use stoa_runtime::lifecycle::Lifecycle;
 use stoa_runtime::limiter::RateLimiter;
 use tokio::sync::watch;
 
-use super::compose::Stores;
+use super::compose::{self, Stores};
 use super::config::Alerting;
 
 /// What a process is made of, as far as it is watched.
@@ -64,6 +64,19 @@ pub(super) fn health(watched: &Watched<'_>, alerts: Arc<Alerts>, lifecycle: &Lif
     health.check("database", true, move || {
         let store = Arc::clone(&store);
         Box::pin(async move { store.ping().await.map(|()| None).map_err(text) }) as Found
+    });
+    let upkeep = Arc::clone(&watched.stores.upkeep);
+    health.check("schema", true, move || {
+        let upkeep = Arc::clone(&upkeep);
+        Box::pin(async move {
+            let (found, known) = (upkeep.migration().await.map_err(text)?, compose::last_migration());
+            // A newer one expands what an older process works with; that is what a rolling upgrade looks like.
+            if found < known {
+                Err(format!("migration {found}, {known} is needed"))
+            } else {
+                Ok(Some(format!("migration {found}")))
+            }
+        })
     });
     let log = Arc::clone(&watched.stores.log);
     health.check("event_log", false, move || {

@@ -199,3 +199,26 @@ fn through_nats_one_process_wakes_another() {
     waits.sort();
     assert!(waits[4] < Duration::from_millis(150), "half of them are heard of at once: {waits:?}");
 }
+
+#[test]
+fn a_configuration_is_tried_with_everything_that_it_names() {
+    let (redis, nats, collector) = (Redis::start(), Nats::start(), stoa_harness::Collector::start());
+    let check = |redis_url: &str, nats_url: &str| {
+        let app = App::in_folder(tempfile::TempDir::new().unwrap());
+        let mut command = app.command();
+        command.env("REDIS_URL", redis_url).env("NATS_URL", nats_url);
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+        let output = command.args(["config", "check"]).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (exit, said) = check(&redis.url(), &nats.url());
+    assert_eq!(exit, Some(0), "{said}");
+    for name in ["cache: it answers", "bus: it answers", "collector: it answers"] {
+        assert!(said.contains(name), "{said}");
+    }
+    let (exit, said) = check("redis://127.0.0.1:1/", &nats.url());
+    assert!(exit == Some(2) && said.contains("redis.url"), "{said}");
+    let (exit, said) = check(&redis.url(), "nats://127.0.0.1:1");
+    assert!(exit == Some(2) && said.contains("nats.url"), "{said}");
+}

@@ -185,7 +185,9 @@ fn what_people_get_wrong_is_answered_and_leaves_no_result() {
     let misspelt =
         case.write("bad.yaml", "version: 1\nname: x\npasses:\n  - name: p\n    amount: {tolerence: 1}\n");
     for (arguments, exit, code, says) in [
-        (vec!["--rules", "/nonexistent.yaml"], 1, "file_not_found", "no such file"),
+        (vec!["--rules", "/nonexistent.yaml"], 2, "file_not_found", "no such file"),
+        (vec!["--left", "zone=Mars/Base"], 2, "usage", "not an IANA time zone, such as Europe/Berlin"),
+        (vec!["--add-left", "-", "--add-right", "-"], 2, "usage", "standard input can be one of the files"),
         (
             vec!["--rules", &misspelt],
             2,

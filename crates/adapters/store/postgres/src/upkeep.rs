@@ -80,6 +80,13 @@ impl Upkeep for PostgresStore {
         })
     }
 
+    fn migration(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
+        Box::pin(async move {
+            let rows = self.plain("SELECT coalesce(max(number), 0)::bigint FROM schema_migrations").await?;
+            rows.first().map_or(Ok(0), |row| get(row, 0))
+        })
+    }
+
     fn pool(&self) -> Pool {
         let status = self.shared.pool.status();
         Pool { open: status.size, max: status.max_size, idle: status.available, waiting: status.waiting }

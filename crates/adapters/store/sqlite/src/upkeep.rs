@@ -44,6 +44,11 @@ impl Upkeep for SqliteStore {
         })
     }
 
+    fn migration(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
+        const LAST: &str = "SELECT coalesce(max(number), 0) FROM main.schema_migrations";
+        Box::pin(self.writer.task(|connection| connection.query_row(LAST, [], |row| row.get(0))))
+    }
+
     fn pool(&self) -> Pool {
         self.readers.pool()
     }

@@ -96,7 +96,8 @@ fn write_all(out: &mut String, summary: &Summary) -> std::fmt::Result {
             side.name(),
             count(numbers.records),
             count(numbers.matched),
-            percent(numbers.matched_basis_points),
+            // Of nothing, everything and nothing is matched.
+            if numbers.records == 0 { "–".to_owned() } else { percent(numbers.matched_basis_points) },
             count(numbers.open),
             if numbers.suggested > 0 {
                 format!(", {} of them suggested", count(numbers.suggested))

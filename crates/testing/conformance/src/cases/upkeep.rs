@@ -258,6 +258,7 @@ pub async fn a_look_into_the_database_names_its_tables(subject: Subject) {
     }
     assert!(insight.indexes.iter().any(|index| index.table == "events"));
     assert_eq!(insight.waiting, []);
+    assert_eq!(subject.upkeep.migration().await.unwrap(), insight.migration);
 }
 
 pub async fn the_log_says_how_far_behind_it_is(subject: Subject) {
