@@ -39,6 +39,30 @@ pub(crate) fn adopt_currency(left: &mut [Opened], right: &mut [Opened], sources:
     }
 }
 
+/// When fees of money that came in are negative, the source states what a fee changes and not what it costs.
+pub(crate) fn adopt_fee_sign(files: &mut [Opened], source: &mut SourceSpec) {
+    if source.flip_fees.is_some() {
+        return;
+    }
+    let (mut charged, mut costs) = (false, false);
+    for file in files.iter() {
+        for row in &file.sample {
+            let came_in = file.profile.core(row).is_ok_and(|core| core.amount.units > 0);
+            if let (true, Some((fee, _))) = (came_in, file.profile.fee(row)) {
+                charged |= fee.units < 0;
+                costs |= fee.units > 0;
+            }
+        }
+    }
+    if charged && !costs {
+        source.flip_fees = Some(true);
+        for file in files {
+            file.profile.flip_fees = true;
+            file.facts.inferred.push("fees are stated as negative amounts; their sign is turned".to_owned());
+        }
+    }
+}
+
 /// The currencies in the first rows.
 fn currencies(files: &[Opened]) -> BTreeSet<Currency> {
     files

@@ -53,6 +53,8 @@ pub(crate) fn run(arguments: &Reconcile) -> Result<Exit, Failure> {
         (left?, right?)
     };
     open::adopt_currency(&mut left, &mut right, &mut sources);
+    open::adopt_fee_sign(&mut left, &mut sources.left);
+    open::adopt_fee_sign(&mut right, &mut sources.right);
     let inferred = given.is_none();
     let mut rules = match given {
         Some(rules) => rules,

@@ -116,11 +116,37 @@ fn find_by_content(profile: &mut Profile, sample: &[Row]) {
     }
 }
 
+/// Objects of an API whose amounts are whole numbers of the smallest unit.
+const OBJECTS: [&str; 7] =
+    ["balance_transaction", "charge", "payment_intent", "payout", "refund", "transfer", "invoice"];
+
+fn is_of_an_api_in_minor_units(profile: &Profile, sample: &[Row], of_amounts: &[usize]) -> bool {
+    let Some(kind) = profile.columns.iter().position(|column| column == "object") else { return false };
+    let kinds = cells(sample, kind);
+    let is_whole = |cell: &str| cell.trim().trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
+    !kinds.is_empty()
+        && kinds.iter().all(|kind| OBJECTS.contains(kind))
+        && of_amounts.iter().all(|&column| cells(sample, column).into_iter().all(is_whole))
+}
+
 fn settle_numbers(profile: &mut Profile, sample: &[Row], spec: &SourceSpec, comma_hint: bool) {
     if spec.numbers.is_some() {
         return;
     }
-    for field in [Field::Amount, Field::Debit, Field::Credit, Field::Fee, Field::OriginalAmount] {
+    let amounts = [Field::Amount, Field::Debit, Field::Credit, Field::Fee, Field::OriginalAmount];
+    let of_amounts: Vec<usize> = amounts.iter().filter_map(|&field| profile.mapping.column(field)).collect();
+    if is_of_an_api_in_minor_units(profile, sample, &of_amounts) {
+        for &column in &of_amounts {
+            if let Some(slot) = profile.numbers.get_mut(column) {
+                *slot = NumberFormat::MinorUnits;
+            }
+        }
+        let stated =
+            "amounts are in minor units, as in the API of Stripe (numbers=point settles that they are not)";
+        profile.stated.push(stated.to_owned());
+        return;
+    }
+    for field in amounts {
         let Some(column) = profile.mapping.column(field) else { continue };
         let inferred = numbers::infer(cells(sample, column).into_iter(), comma_hint);
         if let Some(slot) = profile.numbers.get_mut(column) {

@@ -34,6 +34,8 @@ pub struct Profile {
     pub account: String,
     /// Whether every sign is turned.
     pub flip_sign: bool,
+    /// Whether the sign of every fee is turned.
+    pub flip_fees: bool,
     /// Where references are found besides the mapped columns.
     pub extractors: Vec<Extractor>,
     /// Words that do not count when texts are compared.
@@ -137,6 +139,7 @@ impl Profile {
             self.account.clone_from(account);
         }
         self.flip_sign = spec.flip_sign;
+        self.flip_fees = spec.flip_fees.unwrap_or(false);
         for extractor in &spec.references {
             self.extractors.push(Extractor::compile(extractor)?);
         }
@@ -311,11 +314,12 @@ impl Profile {
         if cell.is_empty() { &self.account } else { cell }
     }
 
-    /// The fee of a row, in its currency; `None` where it states none.
+    /// The fee of a row, in its currency, positive where it was charged; `None` where it states none.
     #[must_use]
     pub fn fee(&self, row: &Row) -> Option<(Decimal, Currency)> {
         let column = self.mapping.column(Field::Fee)?;
         let fee = self.number(row, column).ok().flatten()?;
+        let fee = if self.flip_fees { Decimal::new(-fee.units, fee.exponent) } else { fee };
         let own = self.row_currency(row, Field::FeeCurrency).ok().flatten();
         let currency = own.unwrap_or_else(|| self.currency_of(row));
         Some((self.money(fee, Some(column), currency), currency))

@@ -192,6 +192,9 @@ pub struct SourceSpec {
     /// Turns every sign: for a source in which money that enters the account is negative.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub flip_sign: bool,
+    /// Turns the sign of fees: for a source that states what a fee changes (-0.59) instead of what it costs (0.59).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flip_fees: Option<bool>,
     /// Where references are found besides the columns that are mapped to `reference`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<ExtractorSpec>,
@@ -240,13 +243,14 @@ impl SourceSpec {
             "currency" if value.parse::<Currency>().is_ok() => self.currency = value.parse().ok(),
             "calendar" => self.calendar = Some(value.to_owned()),
             "flip_sign" => self.flip_sign = value.parse().map_err(|_| choose("true or false"))?,
+            "flip_fees" => self.flip_fees = Some(value.parse().map_err(|_| choose("true or false"))?),
             "strict" => self.strict = value.parse().map_err(|_| choose("true or false"))?,
             field => {
                 let field: Field = parse_name(field).ok_or_else(|| {
                     let fields = Field::ALL.map(Field::name).join(", ");
                     format!(
                         "\"{field}\" is neither an option (format, encoding, delimiter, header, skip_lines, sheet, numbers, dates, \
-                         zone, currency, calendar, flip_sign, strict) nor a field ({fields})"
+                         zone, currency, calendar, flip_sign, flip_fees, strict) nor a field ({fields})"
                     )
                 })?;
                 let names: Vec<String> = value.split('+').map(str::to_owned).collect();

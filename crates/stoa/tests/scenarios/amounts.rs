@@ -96,6 +96,8 @@ fn s09_gross_is_net_and_fee() {
     let other = fees("100.00", "97.10,EUR,2.90,USD", "{net: right}");
     assert_eq!(other.reason("A"), "fee_variance");
     assert!(other.exception("A").contains("USD"));
+    assert_eq!(fees("100.00", "97.10,EUR,-2.90,", "{net: right}").exit, 0, "what a fee changes");
+    assert_eq!(fees("100.00", "97.10,EUR,-2.80,", "{net: right}").reason("A"), "fee_variance");
     assert_eq!(fees("-100.00", "-100.00,EUR,0.00,", "{net: right}").exit, 0, "a refund that keeps the fee");
     assert_eq!(fees("100.00", "96.80,EUR,,", "{net: right, schedule: {flat: 0.30, percent: 2.9}}").exit, 0);
     assert_eq!(fees("10.00", "9.50,EUR,,", "{net: right, schedule: {percent: 1, min: 0.50}}").exit, 0);

@@ -397,6 +397,11 @@ fn years_of_two_digits_minor_units_and_empty_arrays_are_read_as_they_are_meant()
     );
     let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(report["records"][0]["amount"], "-123.45");
+    let api = br#"{"object":"list","data":[{"id":"txn_1","object":"balance_transaction","amount":1234,"fee":66,"currency":"eur","created":1735689600},{"id":"txn_2","object":"balance_transaction","amount":500,"fee":0,"currency":"jpy","created":1735689600}]}"#;
+    let report = inspected("t.json", api);
+    assert_eq!(report["records"][0]["amount"], "12.34", "{report}");
+    assert_eq!(report["records"][1]["amount"], "500", "yen have no smaller unit");
+    assert!(report["file"]["inferred"].to_string().contains("as in the API of Stripe"));
     let report = inspected("t.json", b"{\"errors\":[],\"data\":[{\"date\":\"2025-01-01\",\"amount\":1}]}");
     assert_eq!(report["loaded"], 1);
     let run = inspect(
