@@ -156,11 +156,17 @@ fn rules_are_inferred_printed_and_can_be_used_again() {
 fn a_record_explains_itself_by_id_and_by_line() {
     let case = Case::new(
         "A1,2025-01-01,I,10.00,EUR,x
-         A2,2025-01-01,J,20.00,EUR,y",
+         A2,2025-01-01,J,20.00,EUR,y
+         A3,2024-12-01,I,10.00,EUR,x",
         "B1,2025-01-02,I,10.01,EUR,x
          B2,2025-01-09,J,20.00,EUR,y",
     )
     .pass("key: [reference]\namount: {tolerance: 0.01}\ndate: {from: 0, to: 3}");
+    let late = case.run_with(&["--explain", "A3"]).stdout;
+    assert!(
+        late.contains("B1: first predicate that fails") && late.contains("it is matched to A1 in pass"),
+        "{late}"
+    );
     let told = case.run_with(&["--explain", "A1"]).stdout;
     assert!(
         told.contains("matched one to one in pass \"only\"")

@@ -305,8 +305,12 @@ impl<'a> Teller<'a> {
             for (candidate, result) in nearest {
                 let id = self.side(name.other()).cursor().id(candidate)?;
                 let taken = match self.outcome.standing(name.other(), candidate) {
-                    Standing::Open => "",
-                    _ => "; it is matched to another record",
+                    Standing::Open => String::new(),
+                    Standing::Pair(partner, pass) => {
+                        let partner = self.side(name).cursor().id(partner)?;
+                        format!("; it is matched to {partner} in pass \"{}\"", self.pass_name(pass))
+                    }
+                    Standing::Group(_) => "; it is matched in a group".to_owned(),
                 };
                 let _ = match result {
                     Ok(cost) => {
