@@ -98,3 +98,41 @@ fn keys_in_use_are_turned_by_the_running_platform() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("data_folder_in_use") && said.contains("/v1/admin/keys/rotate"), "{said}");
 }
+
+/// The metrics of ours that a text names.
+fn metrics_in(text: &str) -> std::collections::BTreeSet<String> {
+    let words = text.split(|char: char| !(char.is_ascii_alphanumeric() || char == '_'));
+    let ours = words.filter(|word| word.starts_with("stoa_"));
+    let base = |word: &str| {
+        let suffixes = ["_bucket", "_count", "_sum"];
+        suffixes.iter().find_map(|suffix| word.strip_suffix(suffix)).unwrap_or(word).to_owned()
+    };
+    ours.map(base).collect()
+}
+
+#[test]
+fn dashboards_and_alert_rules_name_metrics_that_there_are() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut known = std::collections::BTreeSet::new();
+    let mut folders = vec![root.join("crates")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                for part in text.split("metrics::").skip(1) {
+                    let name = part.split('"').nth(1).filter(|name| name.starts_with("stoa_"));
+                    known.extend(name.map(str::to_owned));
+                }
+            }
+        }
+    }
+    for file in ["deploy/grafana/stoa.json", "deploy/prometheus/stoa.rules.yml"] {
+        let named = metrics_in(&std::fs::read_to_string(root.join(file)).unwrap());
+        assert!(named.len() > 5, "{file} was read");
+        let unknown: Vec<_> = named.difference(&known).collect();
+        assert!(unknown.is_empty(), "{file} names {unknown:?}");
+    }
+}
