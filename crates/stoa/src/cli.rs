@@ -93,6 +93,16 @@ pub(crate) enum Command {
     EventTypes,
 }
 
+impl Command {
+    /// Whether it makes files of the platform, rather than results for whoever called it.
+    pub(crate) const fn keeps_data(&self) -> bool {
+        !matches!(
+            self,
+            Self::Reconcile(_) | Self::Inspect(_) | Self::Schema | Self::Openapi | Self::EventTypes
+        )
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Try the configuration: its secrets, and its store

@@ -30,6 +30,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: cli::Cli) -> Result<Exit, Failure> {
+    if cli.command.keeps_data() {
+        // What the platform keeps is for its user alone, whatever the shell says.
+        rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    }
     match cli.command {
         cli::Command::Reconcile(arguments) => reconcile::run(&arguments),
         cli::Command::Inspect(arguments) => inspect::run(&arguments),

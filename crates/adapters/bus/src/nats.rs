@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ConnectOptions, Event};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use stoa_kernel::store::BoxFuture;
@@ -61,7 +61,13 @@ impl NatsSignals {
             .request_timeout(Some(TIMEOUT))
             .ping_interval(Duration::from_secs(10))
             .reconnect_delay_callback(|attempts| RECONNECT.min(Duration::from_millis(50 << attempts.min(5))))
-            .event_callback(|event| async move { tracing::info!(event = %event, "the bus") })
+            .event_callback(|event| async move {
+                match event {
+                    Event::Connected => tracing::info!("the bus is there"),
+                    Event::Disconnected => tracing::warn!("the bus is away; followers poll until it is back"),
+                    event => tracing::debug!(%event, "the bus"),
+                }
+            })
             .connect(servers)
             .await
             .map_err(|error| fail(&error))?;

@@ -98,6 +98,27 @@ async fn add<T: KeyTable>(table: &T, organization: i64, version: i64) -> Result<
     table.execute(sql, values, kinds).await
 }
 
+/// One data key for each master key that wraps any: what [`check`] is given.
+pub const ONE_OF_EACH: &str = "SELECT k.organization_id, k.version, k.master, k.wrapped FROM organization_keys k JOIN \
+     (SELECT master, min(organization_id) AS organization_id FROM organization_keys GROUP BY master) first \
+     ON first.master = k.master AND first.organization_id = k.organization_id";
+
+/// A key of an organization that was never made, or is no more, is kept for a day, in microseconds: its commit may be under way.
+pub const ORPHAN_US: i64 = 86_400_000_000;
+
+/// Removes keys of organizations that there are not, made before the first value, at most as many as the second.
+pub const END_ORPHANS: &str = "DELETE FROM organization_keys WHERE (organization_id, version) IN \
+     (SELECT k.organization_id, k.version FROM organization_keys k WHERE k.organization_id <> 0 AND k.created_at <= $1 \
+      AND NOT EXISTS (SELECT 1 FROM organizations o WHERE o.id = k.organization_id) LIMIT $2)";
+
+/// Tries whether data keys open.
+///
+/// # Errors
+/// When one does not: its master key is not configured, or is another one.
+pub fn check(vault: &Vault, keys: &[(i64, i64, Wrapped)]) -> Result<(), StoreError> {
+    keys.iter().try_for_each(|(organization, version, wrapped)| vault.opens(*organization, *version, wrapped))
+}
+
 async fn keys<T: KeyTable>(
     table: &T,
     query: Query<OrganizationKey>,
@@ -120,7 +141,7 @@ pub async fn rotate<T: KeyTable>(table: &T) -> Result<u32, StoreError> {
     for (organization, version) in newest {
         add(table, organization, version + 1).await?;
         if let Err(error) = load(table, organization).await {
-            tracing::error!(organization, %error, "an older data key does not open; the new one is stored");
+            tracing::error!(%error, "an older data key does not open; the new one is stored");
         }
     }
     Ok(count)
@@ -182,7 +203,7 @@ pub async fn reseal<T: KeyTable>(
                 None => None,
             };
             if !is_loaded && let Err(error) = load(table, organization).await {
-                tracing::error!(organization, %error, "its sealed values were left as they are");
+                tracing::error!(%error, "its sealed values were left as they are");
                 done.unopened += 1;
                 break;
             }
@@ -216,7 +237,7 @@ async fn rewrap_all<T: KeyTable>(table: &T, limit: u32, done: &mut Resealed) -> 
                 done.resealed += 1;
             }
             Err(error) => {
-                tracing::error!(organization = key.organization_id, %error, "a data key was left as it is");
+                tracing::error!(%error, "a data key was left as it is");
                 done.unopened += 1;
             }
         }
@@ -290,7 +311,7 @@ async fn reseal_rows<T: KeyTable>(
                         done.resealed += 1;
                     }
                     Err(error) => {
-                        tracing::error!(table = meta.table, organization, %error, "a sealed value was left as it is");
+                        tracing::error!(table = meta.table, %error, "a sealed value was left as it is");
                         done.unopened += 1;
                     }
                 }

@@ -15,6 +15,7 @@ use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use secrecy::{ExposeSecret as _, SecretBox};
 use stoa_kernel::clock::Micros;
+use stoa_kernel::id::OrganizationId;
 use stoa_kernel::store::{RecordMeta, StoreError, StoreErrorKind, Value};
 
 const MARK: &[u8] = b"v1:";
@@ -177,9 +178,11 @@ impl Vault {
 
     fn unwrap(&self, organization: i64, version: i64, wrapped: &Wrapped) -> Result<[u8; 32], StoreError> {
         let error = |why: &str| {
+            let whose = OrganizationId::from_raw(organization.cast_unsigned())
+                .map_or_else(|| "the installation".to_owned(), |id| id.to_string());
             StoreError::new(
                 StoreErrorKind::Corrupt,
-                format!("data key {version} of organization {organization} does not open: {why}"),
+                format!("data key {version} of {whose} does not open: {why}"),
             )
         };
         let cipher = self.masters.cipher(&wrapped.master).ok_or_else(|| {
@@ -203,6 +206,14 @@ impl Vault {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         keys.insert(organization, Keys { by_version, loaded: now });
         Ok(())
+    }
+
+    /// Whether a stored data key opens.
+    ///
+    /// # Errors
+    /// When its master key is not known, or is another one.
+    pub fn opens(&self, organization: i64, version: i64, wrapped: &Wrapped) -> Result<(), StoreError> {
+        self.unwrap(organization, version, wrapped).map(|_| ())
     }
 
     /// Wraps a stored data key by the current master key; `None` when it is already.

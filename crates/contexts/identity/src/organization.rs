@@ -180,9 +180,17 @@ fn check_name(name: &str, wrong: &mut Vec<(&'static str, String)>) {
     let length = name.chars().count();
     if name.trim().is_empty() || length > NAME_CHARS_MAX {
         wrong.push(("/name", format!("a name has 1 to {NAME_CHARS_MAX} characters, not only blanks")));
-    } else if name.chars().any(char::is_control) {
-        wrong.push(("/name", "a name has no control characters".to_owned()));
+    } else if name.chars().any(|char| char.is_control() || is_of_direction(char)) {
+        wrong.push((
+            "/name",
+            "a name has no control characters, nor those that turn the direction of text".to_owned(),
+        ));
     }
+}
+
+/// Whether a character turns the direction of the text around it, so that a name would read as another (Unicode TR 36).
+const fn is_of_direction(char: char) -> bool {
+    matches!(char, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}')
 }
 
 fn check_settings(settings: &BTreeMap<String, String>, wrong: &mut Vec<(&'static str, String)>) {

@@ -49,7 +49,8 @@ pub(crate) fn frame() -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
             "Accounts, conversations, documents and work for an organization. Errors are problem documents (RFC 9457); lists are \
-             paged by opaque cursors; changes take an Idempotency-Key and If-Match.",
+             paged by opaque cursors; changes take an Idempotency-Key and If-Match. Every request may carry X-Request-Id, traceparent, and \
+             Stoa-Deadline-Ms, the milliseconds after which its answer is of no use any more.",
         ))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
         .build();

@@ -42,6 +42,9 @@ impl Key {
     ) -> Result<Option<Self>, Problem> {
         let Some(value) = headers.get(KEY) else { return Ok(None) };
         let key = value.to_str().unwrap_or("").trim();
+        if headers.get_all(KEY).iter().count() > 1 {
+            return Err(Problem::new("idempotency_key_invalid", "A request has one idempotency key."));
+        }
         if key.is_empty() || key.len() > KEY_CHARS_MAX {
             let detail = format!("An idempotency key has 1 to {KEY_CHARS_MAX} visible ASCII characters.");
             return Err(Problem::new("idempotency_key_invalid", detail));

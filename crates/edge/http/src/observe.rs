@@ -151,8 +151,16 @@ pub async fn observe(State(observer): State<Arc<Observer>>, mut request: Request
     );
     let under_way = UnderWay::start();
     let left = Duration::from_micros(u64::try_from(seen.deadline.since(start)).unwrap_or(0));
+    let is_wrong = |value: &HeaderValue| {
+        !value.to_str().ok().and_then(|text| text.parse::<i64>().ok()).is_some_and(|ms| ms > 0)
+    };
+    let has_wrong_deadline = request.headers().get(&DEADLINE).is_some_and(is_wrong);
     let mut response = CURRENT
         .scope(seen, async {
+            if has_wrong_deadline {
+                let detail = "Stoa-Deadline-Ms is a whole number of milliseconds, at least 1.";
+                return Problem::new("invalid_parameter", detail).into_response();
+            }
             match tokio::time::timeout(left, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(_)) => {

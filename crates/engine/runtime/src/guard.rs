@@ -64,8 +64,19 @@ impl Admission<'_> {
     fn record(&mut self, ok: bool) {
         self.settled = true;
         let mut breaker = self.gate.breaker();
+        let was = breaker.state();
         breaker.record(ok, self.gate.clock.now());
-        let number = match breaker.state() {
+        let is = breaker.state();
+        match (was, is) {
+            (BreakerState::Closed, BreakerState::Open { .. }) => {
+                tracing::warn!(name = self.gate.name, "it does not answer; calls are refused until it does");
+            }
+            (BreakerState::HalfOpen { .. }, BreakerState::Closed) => {
+                tracing::info!(name = self.gate.name, "it answers again");
+            }
+            _ => {}
+        }
+        let number = match is {
             BreakerState::Closed => 0,
             BreakerState::HalfOpen { .. } => 1,
             BreakerState::Open { .. } => 2,

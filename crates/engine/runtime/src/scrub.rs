@@ -34,7 +34,13 @@ pub fn scrub(line: &str) -> Cow<'_, str> {
             {
                 text.to_owned()
             } else {
-                "[scrubbed]".to_owned()
+                // A bare number of a JSON document becomes a text, so that it stays a document.
+                let (start, end) = found.get(0).map_or((0, 0), |whole| (whole.start(), whole.end()));
+                let before = line.get(..start).unwrap_or("").trim_end().chars().next_back();
+                let after = line.get(end..).unwrap_or("").chars().next();
+                let is_bare =
+                    matches!(before, Some(':')) && matches!(after, Some(',' | '}')) && line.starts_with('{');
+                if is_bare { "\"[scrubbed]\"".to_owned() } else { "[scrubbed]".to_owned() }
             }
         })
     })
@@ -68,6 +74,7 @@ mod tests {
             ("postgres://stoa:hunter2@db/x", "postgres[scrubbed]db/x"),
             ("password=hunter2, next", "[scrubbed], next"),
             ("pays DE89 3704 0044 0532 0130 00 now", "pays [scrubbed] now"),
+            (r#"{"number":4111111111111111,"a":1}"#, r#"{"number":"[scrubbed]","a":1}"#),
             ("card 4111 1111 1111 1111 declined", "card [scrubbed] declined"),
             ("position 1763730000000000 of 12", "position 1763730000000000 of 12"),
             ("org_01j9x00000000 in 12 ms", "org_01j9x00000000 in 12 ms"),

@@ -259,6 +259,12 @@ pub trait Leases: Send + Sync {
 
 /// The keys that sealed columns are sealed with.
 pub trait Keyring: Send + Sync {
+    /// Whether data keys wrapped by each of the master keys that were ever used open: those that are configured are the right ones.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; it names the master key that is missing, or is another one.
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
     /// Seals up to `limit` values anew that are sealed by a key which is not current any more. Safe to run twice.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use stoa_kernel::store::event::rfc3339;
 use stoa_outbox::Feed;
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::ids::NodeIds;
+use stoa_store::seal::{MasterKeys, Vault};
 use stoa_store_sqlite::Snapshot;
 
 use super::config::Loaded;
@@ -26,6 +27,27 @@ fn embedded(loaded: &Loaded) -> Result<(), Failure> {
     }
     Err(Failure::new("usage", "PostgreSQL is backed up by its own tools")
         .way_out("use pg_dump or pg_basebackup, as docs/operations/backup.md shows"))
+}
+
+/// The BLAKE3 hash of a file, in hexadecimal.
+fn hash_of(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut fs::File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Refuses a backup that is not as it was made.
+fn unaltered(from: &Path) -> Result<(), Failure> {
+    let unreadable =
+        |error: std::io::Error| Failure::io("file_unreadable", &from.display().to_string(), &error);
+    let manifest = fs::read_to_string(from.join(MANIFEST)).map_err(unreadable)?;
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap_or_default();
+    let hash = hash_of(&from.join(DATABASE)).map_err(unreadable)?;
+    if manifest.get("blake3").and_then(serde_json::Value::as_str) == Some(hash.as_str()) {
+        return Ok(());
+    }
+    Err(Failure::new("database_damaged", format!("{}: the copy is not as it was made", from.display()))
+        .way_out("use another backup"))
 }
 
 fn described(found: &Snapshot) -> String {
@@ -49,15 +71,18 @@ pub(crate) fn backup(loaded: &Loaded, to: &Path) -> Result<Exit, Failure> {
         )
         .way_out("name a folder that does not exist yet"));
     }
+    super::keys::there_is_one(&loaded.config)?;
     fs::create_dir_all(to).map_err(fail)?;
     let draft = to.join(".stoa.db.draft");
     let found = stoa_store_sqlite::copy(&loaded.config.data.folder, &draft).map_err(|error| {
         let _ = fs::remove_file(&draft);
         Failure::of(&error, "")
     })?;
+    let hash = hash_of(&draft).map_err(fail)?;
     let manifest = json!({
         "version": env!("CARGO_PKG_VERSION"), "madeAt": rfc3339::text(SystemClock.now()), "migration": found.migration,
         "position": found.position, "events": found.events, "auditEntries": found.audit_entries,
+        "blake3": hash,
     });
     fs::File::open(&draft).and_then(|file| file.sync_all()).map_err(fail)?;
     fs::rename(&draft, to.join(DATABASE)).map_err(fail)?;
@@ -115,6 +140,7 @@ pub(crate) fn restore(loaded: &Loaded, from: &Path, master_keys: Option<&Path>) 
         )
         .way_out("restore into a fresh folder with --data"));
     }
+    unaltered(from)?;
     // Read before anything is written, and never over others.
     let keys = match master_keys {
         None => None,
@@ -136,6 +162,14 @@ pub(crate) fn restore(loaded: &Loaded, from: &Path, master_keys: Option<&Path>) 
         }
     };
     let found = stoa_store_sqlite::inspect(&from.join(DATABASE)).map_err(|error| Failure::of(&error, ""))?;
+    if let Some(keys) = &keys {
+        let masters = MasterKeys::parse(keys).map_err(|error| {
+            let path = master_keys.map_or_else(String::new, |path| path.display().to_string());
+            Failure::new("secret_missing", format!("{path}: {error}"))
+        })?;
+        stoa_store_sqlite::opens(&from.join(DATABASE), &Vault::new(masters))
+            .map_err(|error| Failure::of(&error, ""))?;
+    }
     fs::create_dir_all(folder).map_err(fail)?;
     let draft = folder.join(".stoa.db.draft");
     fs::copy(from.join(DATABASE), &draft).map_err(fail)?;

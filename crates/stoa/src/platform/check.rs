@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use stoa_outbox::Feed;
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::ids::NodeIds;
 use stoa_runtime::trace::Signal;
+use stoa_store::seal::Vault;
 
 use super::config::{self, Config, Loaded};
 use super::{compose, http, secrets};
@@ -37,8 +39,6 @@ pub(crate) fn config_show(loaded: &Loaded, as_json: bool) -> Result<Exit, Failur
     }
     let mut text = String::new();
     for (key, value, origin) in rows {
-        let origin =
-            if origin.is_empty() || origin.contains("Config") { "default".to_owned() } else { origin };
         let _ = writeln!(text, "{key:<30} {value:<34} {origin}");
     }
     crate::print(&text)
@@ -152,10 +152,13 @@ fn try_store(config: &Config) -> Result<String, Failure> {
     if config.database.url.is_empty() {
         let folder = &config.data.folder;
         let path = folder.join("stoa.db");
+        writable(folder)?;
         if !path.exists() {
             return Ok(format!("{} is empty and will be filled at the first start", folder.display()));
         }
         let found = stoa_store_sqlite::inspect(&path).map_err(|error| Failure::of(&error, ""))?;
+        stoa_store_sqlite::opens(&path, &Vault::new(secrets::find(config)?.master_keys))
+            .map_err(|error| Failure::of(&error, ""))?;
         return Ok(format!(
             "{}: migration {}, {} events, {} audit entries in {} trails, all of which hold",
             path.display(),
@@ -174,6 +177,16 @@ fn try_store(config: &Config) -> Result<String, Failure> {
         let stores = compose::open(&only, secrets.master_keys, ids, &Feed::default()).await?;
         let (entries, trails) = verify(stores.trail.as_ref()).await?;
         Ok(format!("{}: {entries} audit entries in {trails} trails, all of which hold", stores.about))
+    })
+}
+
+/// Whether this user may write to a folder, or make it where it is not.
+fn writable(folder: &Path) -> Result<(), Failure> {
+    let there = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(|error| {
+        Failure::new("data_folder_unwritable", format!("{}: {error}", folder.display()))
+            .way_out("give this user the right to write there, or choose another folder with --data")
     })
 }
 

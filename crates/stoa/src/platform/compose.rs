@@ -8,7 +8,7 @@ use stoa_bus::NatsSignals;
 use stoa_cache::{LocalLimiter, RedisLimiter};
 use stoa_kernel::clock::Clock;
 use stoa_kernel::resilience::policies::DATABASE;
-use stoa_kernel::store::{AuditTrail, EventLog, EventType, Keyring, Leases, Store, Upkeep};
+use stoa_kernel::store::{AuditTrail, EventLog, EventType, Keyring, Leases, Store, StoreErrorKind, Upkeep};
 use stoa_outbox::{Feed, Signals};
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::guard::GuardedStore;
@@ -67,8 +67,26 @@ fn role(url: &str) -> Result<String, Failure> {
     )
 }
 
-/// Opens the store of a configuration. With the owner's address the schema of PostgreSQL is brought up to date first.
+/// Opens the store of a configuration, and tries its master keys. With the owner's address the schema of PostgreSQL is brought up to
+/// date first.
 pub(crate) async fn open(
+    config: &Config,
+    masters: MasterKeys,
+    ids: Arc<NodeIds>,
+    committed: &Feed,
+) -> Result<Stores, Failure> {
+    let stores = open_untried(config, masters, ids, committed).await?;
+    // With other keys nothing that is sealed could be read, and what is sealed now could not be read with the right ones.
+    stores.keyring.check().await.map_err(|error| match error.kind {
+        StoreErrorKind::Corrupt => {
+            Failure::new("secret_missing", error.to_string()).way_out(stoa_store_sqlite::WRONG_KEYS)
+        }
+        _ => Failure::of(&error, ""),
+    })?;
+    Ok(stores)
+}
+
+async fn open_untried(
     config: &Config,
     masters: MasterKeys,
     ids: Arc<NodeIds>,

@@ -308,7 +308,10 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Where the value of a key came from.
     pub(crate) fn origin(&self, key: &str) -> String {
-        self.figment.find_metadata(key).map_or_else(String::new, |metadata| metadata.name.to_string())
+        let origin =
+            self.figment.find_metadata(key).map_or_else(String::new, |metadata| metadata.name.to_string());
+        // The defaults are named after the type that they are taken from.
+        if origin.is_empty() || origin.contains("Config") { "default".to_owned() } else { origin }
     }
 }
 
@@ -390,6 +393,7 @@ pub(crate) fn load(
     for (name, text) in &variables {
         let Some(key) = name.strip_prefix("STOA_").filter(|rest| rest.contains("__") || *rest == "MODE")
         else {
+            misspelt(name)?;
             continue;
         };
         let key = key.replace("__", ".").to_ascii_lowercase();
@@ -421,6 +425,21 @@ pub(crate) fn load(
     })?;
     validate(&config)?;
     Ok(Loaded { config, figment })
+}
+
+/// Refuses `STOA_LISTEN` and `STOA_SERVER_LISTEN`, which would be ignored otherwise.
+fn misspelt(name: &str) -> Result<(), Failure> {
+    let Some(rest) = name.strip_prefix("STOA_").map(str::to_ascii_lowercase) else { return Ok(()) };
+    let meant = KEYS.iter().find(|key| {
+        key.name.contains('.')
+            && (key.name.replace('.', "_") == rest || key.name.rsplit('.').next() == Some(&rest))
+    });
+    meant.map_or(Ok(()), |key| {
+        let right = format!("STOA_{}", key.name.replace('.', "__").to_ascii_uppercase());
+        Err(invalid(format!(
+            "the variable {name}: sections are set apart by two underlines; did you mean {right}?"
+        )))
+    })
 }
 
 /// Refuses a key that nobody knows, and names the one that was probably meant.
@@ -501,6 +520,12 @@ fn validate(config: &Config) -> Result<(), Failure> {
     ] {
         if number == 0 {
             return Err(invalid(format!("{key}: at least 1")));
+        }
+    }
+    for part in config.log.level.split(',').map(str::trim).filter(|part| !part.contains(['=', '['])) {
+        let levels = ["off", "error", "warn", "info", "debug", "trace"];
+        if !levels.contains(&part.to_ascii_lowercase().as_str()) {
+            return Err(invalid(format!("log.level: \"{part}\" is none of {}", levels.join(", "))));
         }
     }
     if config.limits.per_second > 1_000_000 {
@@ -614,6 +639,9 @@ mod tests {
             ([("MODE", "api,worke")], "\"worke\" is none of"),
             ([("NODE_ID", "1024")], "node.id: 1024"),
             ([("STOA_LIMITS__BURST", "0")], "limits.burst: at least 1"),
+            ([("STOA_LISTEN", "127.0.0.1:9")], "did you mean STOA_SERVER__LISTEN?"),
+            ([("STOA_SERVER_LISTEN", "127.0.0.1:9")], "did you mean STOA_SERVER__LISTEN?"),
+            ([("LOG_LEVEL", "inof")], "log.level: \"inof\" is none of"),
         ] {
             let message = with(&variables, &Flags::new()).err().unwrap();
             assert!(message.contains(said), "{message}");

@@ -7,15 +7,30 @@ use stoa_outbox::Feed;
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::ids::NodeIds;
 
-use super::config::Loaded;
+use super::config::{Config, Loaded};
 use super::{compose, secrets};
 use crate::failure::{Exit, Failure};
 
 /// Values that are sealed anew in one step.
 const STEP: u32 = 1_000;
 
+/// Refuses a data folder without a database: a command that works on one must not make an empty one and succeed.
+pub(super) fn there_is_one(config: &Config) -> Result<(), Failure> {
+    let folder = &config.data.folder;
+    if config.database.url.is_empty() && !folder.join("stoa.db").exists() {
+        return Err(Failure::new(
+            "file_not_found",
+            format!("{}: there is no database in this folder", folder.display()),
+        )
+        .way_out("name the data folder with --data"));
+    }
+    Ok(())
+}
+
 /// Makes a new data key for every organization, then seals everything by it; or seals alone.
 pub(crate) fn keys(loaded: &Loaded, rotate: bool) -> Result<Exit, Failure> {
+    super::logs::start(&loaded.config.log)?;
+    there_is_one(&loaded.config)?;
     let secrets = secrets::find(&loaded.config)?;
     let mut config = loaded.config.clone();
     // Turning keys must not change the schema.

@@ -33,7 +33,13 @@ impl MakeWriter<'_> for Scrubbed {
 
 /// Begins to log.
 pub(crate) fn start(log: &Log) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&log.level)
+    // What the driver of the bus says of every attempt is said once by its adapter.
+    let level = if log.level.contains("async_nats") {
+        log.level.clone()
+    } else {
+        format!("async_nats=warn,{}", log.level)
+    };
+    let filter = EnvFilter::try_new(&level)
         .map_err(|error| Failure::new("config_invalid", format!("log.level: {error}")))?;
     let human = log.format == "human" || (log.format == "auto" && io::stderr().is_terminal());
     let builder =

@@ -1,5 +1,6 @@
 //! The first screen: where it listens, where the data is, what to try next.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -37,7 +38,12 @@ impl Screen<'_> {
         lines.push(format!("  Data       {}", self.data));
         let token = match self.operator_file {
             Some(file) => {
-                lines.push(format!("  Operator   {}   (kept in {})", self.operator_token, file.display()));
+                // What is not a terminal may be kept for ever.
+                lines.push(if std::io::stdout().is_terminal() {
+                    format!("  Operator   {}   (kept in {})", self.operator_token, file.display())
+                } else {
+                    format!("  Operator   the token in {}", file.display())
+                });
                 format!("$(cat {})", file.display())
             }
             None => {

@@ -66,7 +66,10 @@ fn kept(
     match std::fs::read_to_string(&path) {
         Ok(text) => return Ok(text.trim().to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(Failure::io("secret_missing", &path.display().to_string(), &error)),
+        Err(error) => {
+            return Err(Failure::io("data_folder_unwritable", &path.display().to_string(), &error)
+                .way_out("name a folder of this user with --data, or give this user the right to read it"));
+        }
     }
     if name == MASTER_KEYS && folder.join("stoa.db").exists() {
         return Err(Failure::new(

@@ -102,9 +102,13 @@ impl Signals {
 
 async fn bind(key: &str, address: &str) -> Result<(TcpListener, SocketAddr), Failure> {
     let fail = |error: std::io::Error| {
-        Failure::new("config_invalid", format!("{key}: cannot listen on {address}: {error}")).way_out(
-            format!("end what listens there, or set {key} to another address; port 0 takes a free one"),
-        )
+        let way_out = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "end what listens there, or set",
+            std::io::ErrorKind::PermissionDenied => "take a port above 1023, or set",
+            _ => "set",
+        };
+        Failure::new("config_invalid", format!("{key}: cannot listen on {address}: {error}"))
+            .way_out(format!("{way_out} {key} to an address of this machine; port 0 takes a free one"))
     };
     let listener = TcpListener::bind(address).await.map_err(fail)?;
     let own = listener.local_addr().map_err(fail)?;

@@ -130,6 +130,15 @@ fn a_backup_under_load_restores_to_a_consistent_state() {
     again.organization("after-the-second-restore");
     let restored_again = again.get("/v1/events?type=installation.restored").json();
     assert!(restored_again["items"][0]["position"].as_i64().unwrap() > position, "{restored_again}");
+    // One that was altered since is refused.
+    let file = backup.join("stoa.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let elsewhere = tempfile::TempDir::new().unwrap();
+    let altered = stoa(elsewhere.path()).args(["restore", "--from"]).arg(&backup).output().unwrap();
+    assert!(String::from_utf8_lossy(&altered.stderr).starts_with("error[database_damaged]"), "{altered:?}");
     let twice = stoa(restored.folder.path()).args(["restore", "--from"]).arg(&backup).output().unwrap();
     assert_eq!(twice.status.code(), Some(1), "a restore never overwrites");
 }

@@ -158,7 +158,7 @@ fn wrong_requests_are_told_everything_that_is_wrong(app: &App) {
         app.with("GET", path, &[("Authorization", "Bearer wrong")], "").header("www-authenticate"),
         "Bearer realm=\"stoa\""
     );
-    assert_eq!(app.with("GET", path, &[("Stoa-Deadline-Ms", "junk")], "").status, 200);
+    assert_eq!(app.with("GET", path, &[("Stoa-Deadline-Ms", "junk")], "").problem(), "invalid_parameter");
 }
 
 fn lists_are_paged_filtered_and_sorted(app: &App) {

@@ -37,6 +37,10 @@ fn a_started_platform_says_how_it_does(app: &App) {
         "",
     );
     assert!(traced.header("traceparent").starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+    for wrong in ["abc", "0", "-1"] {
+        let answer = app.with("GET", "/health/live", &[("Stoa-Deadline-Ms", wrong)], "");
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid_parameter"), "{wrong}");
+    }
     let said =
         app.command().args(["health", "--json", "--listen", &app.address().to_string()]).output().unwrap();
     assert_eq!(said.status.code(), Some(0), "{}", String::from_utf8_lossy(&said.stderr));
@@ -194,4 +198,69 @@ fn it_runs_behind_a_pooler_in_transaction_mode() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn master_keys_that_are_not_those_of_the_database_are_refused_everywhere() {
+    const OTHER: &str = "other:ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    let app = App::embedded();
+    app.post("/v1/organizations", r#"{"slug":"acme","name":"Acme","contactEmail":"a@example.org"}"#);
+    assert_eq!(app.stop(), 0);
+    let backup = app.folder.path().join("backup");
+    assert!(app.command().args(["backup", "--to"]).arg(&backup).output().unwrap().status.success());
+    for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["config", "check"], &["keys", "rotate"]] {
+        let mut command = app.command();
+        let output = command.env("STOA_SECRETS__MASTER_KEYS", OTHER).args(arguments).output().unwrap();
+        refused(&output, "secret_missing", 1);
+    }
+    let doctor = app.command().env("STOA_SECRETS__MASTER_KEYS", OTHER).arg("doctor").output().unwrap();
+    assert_eq!(doctor.status.code(), Some(1), "{doctor:?}");
+    let fresh = TempDir::new().unwrap();
+    for wrong in [OTHER, "stoa_op_0000"] {
+        let file = fresh.path().join("wrong.keys");
+        fs::write(&file, wrong).unwrap();
+        let mut command = stoa(fresh.path());
+        command.args(["restore", "--from"]).arg(&backup).arg("--master-keys").arg(&file);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.starts_with("error[secret_missing]") && !output.status.success(), "{said}");
+        assert!(!fresh.path().join("data").exists(), "nothing was restored");
+    }
+    app.restart();
+    assert_eq!(app.get("/v1/organizations/acme").json()["contactEmail"], "a@example.org");
+}
+
+#[test]
+fn commands_on_a_folder_without_a_database_make_none() {
+    let folder = TempDir::new().unwrap();
+    for arguments in [&["keys", "rotate"][..], &["keys", "reseal"], &["backup", "--to", "backup"]] {
+        refused(&stoa(folder.path()).args(arguments).output().unwrap(), "file_not_found", 1);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn what_it_keeps_and_says_is_for_its_user_alone() {
+    let app = App::embedded();
+    app.organization("acme");
+    for name in ["", "stoa.db", "stoa.db-wal"] {
+        let mode = fs::metadata(app.data().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
+    let folder = TempDir::new().unwrap();
+    let mut command = stoa(folder.path());
+    command.env_remove("STOA_SECRETS__OPERATOR_TOKEN").args(["serve", "--listen", "127.0.0.1:0"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut screen = String::new();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    for line in lines.by_ref().map_while(Result::ok) {
+        screen.push_str(&line);
+        if line.starts_with("Ctrl-C") {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(screen.contains("operator.token") && !screen.contains("stoa_op_"), "{screen}");
 }

@@ -6,8 +6,9 @@ use stoa_kernel::store::{BoxFuture, Keyring, Kind, Resealed, Select, StoreError,
 use stoa_store::Registry;
 use stoa_store::keyring::{self, KeyTable};
 use stoa_store::render::Engine;
-use stoa_store::seal::Vault;
+use stoa_store::seal::{Vault, Wrapped};
 
+use crate::failure;
 use crate::pipeline::Sent;
 use crate::store::PostgresStore;
 
@@ -37,6 +38,23 @@ impl KeyTable for PostgresStore {
 }
 
 impl Keyring for PostgresStore {
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let sent = Sent { sql: keyring::ONE_OF_EACH, values: &[], kinds: &[] };
+            let rows = self.within(Scope::System, None, sent).await?;
+            let read = |row: &tokio_postgres::Row| -> Result<_, tokio_postgres::Error> {
+                Ok((
+                    row.try_get(0)?,
+                    row.try_get(1)?,
+                    Wrapped { master: row.try_get(2)?, bytes: row.try_get(3)? },
+                ))
+            };
+            let keys =
+                rows.iter().map(read).collect::<Result<Vec<_>, _>>().map_err(|error| failure::of(&error))?;
+            keyring::check(&self.vault, &keys)
+        })
+    }
+
     fn reseal(&self, limit: u32) -> BoxFuture<'_, Result<Resealed, StoreError>> {
         Box::pin(keyring::reseal(self, &self.resealing, limit))
     }

@@ -3,6 +3,7 @@
 use stoa_kernel::context::Scope;
 use stoa_kernel::store::insight::{IndexUse, Insight, Pool, TableSize, Waiting};
 use stoa_kernel::store::{BoxFuture, Kind, StoreError, Upkeep, Value};
+use stoa_store::keyring::{END_ORPHANS, ORPHAN_US};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
@@ -38,7 +39,11 @@ impl Upkeep for PostgresStore {
             let values = [Value::Integer(self.clock.now().0), Value::Integer(i64::from(limit))];
             let sent = Sent { sql: PURGE, values: &values, kinds: &[Kind::Integer, Kind::Integer] };
             let removed = self.within(Scope::System, None, sent).await?.len();
-            Ok(u32::try_from(removed).unwrap_or(u32::MAX))
+            let before = [Value::Integer(self.clock.now().0 - ORPHAN_US), Value::Integer(i64::from(limit))];
+            let sql = format!("{END_ORPHANS} RETURNING 1::bigint");
+            let sent = Sent { sql: &sql, values: &before, kinds: &[Kind::Integer, Kind::Integer] };
+            let orphaned = self.within(Scope::System, None, sent).await?.len();
+            Ok(u32::try_from(removed.max(orphaned)).unwrap_or(u32::MAX))
         })
     }
 

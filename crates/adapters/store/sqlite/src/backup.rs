@@ -10,7 +10,9 @@ use stoa_kernel::id::{AuditId, EventId};
 use stoa_kernel::store::audit::{Chained, Entry, Verifier};
 use stoa_kernel::store::event::INSTALLATION_STREAM;
 use stoa_store::migrations::Applied;
+use stoa_store::seal::Vault;
 
+use crate::keys::one_of_each;
 use crate::open::{OpenError, applied, database, reading};
 
 /// What was found in a database that is not in use.
@@ -87,6 +89,15 @@ pub fn restored(path: &Path, id: EventId, now: Micros) -> Result<(), OpenError> 
     };
     let mut connection = Connection::open(path).map_err(damaged(path))?;
     tell(&mut connection).map_err(damaged(path))
+}
+
+/// Tries whether the master keys of a vault open what is sealed in a database that nobody writes.
+///
+/// # Errors
+/// [`OpenError::Damaged`], or which master key is missing or another one.
+pub fn opens(path: &Path, vault: &Vault) -> Result<(), OpenError> {
+    let keys = one_of_each(&reading(path)?).map_err(damaged(path))?;
+    stoa_store::keyring::check(vault, &keys).map_err(OpenError::Keys)
 }
 
 /// Looks at a database that nobody writes: its pages, its event log, and every audit trail.

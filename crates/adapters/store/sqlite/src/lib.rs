@@ -22,6 +22,6 @@ mod store;
 mod upkeep;
 mod writer;
 
-pub use backup::{Snapshot, copy, inspect, restored};
-pub use open::{OpenError, Options};
+pub use backup::{Snapshot, copy, inspect, opens, restored};
+pub use open::{OpenError, Options, WRONG_KEYS};
 pub use store::SqliteStore;

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use stoa_kernel::clock::Clock;
 use stoa_kernel::error::Coded;
 use stoa_kernel::id::Ids;
+use stoa_kernel::store::StoreError;
 use stoa_store::Registry;
 use stoa_store::migrations::{Applied, Migration, PlanError, checksum, plan};
 use stoa_store::seal::Vault;
@@ -78,6 +79,9 @@ pub enum OpenError {
         /// Why.
         source: PlanError,
     },
+    /// What is sealed in it does not open by the master keys.
+    #[error("{0}")]
+    Keys(StoreError),
     /// The disk is full.
     #[error("{}: the disk is full", path.display())]
     Full {
@@ -86,6 +90,9 @@ pub enum OpenError {
     },
 }
 
+/// What to do when the master keys are not those that a database was sealed with.
+pub const WRONG_KEYS: &str = "configure the master keys that it was sealed with, beside new ones: in master.keys, or in STOA_SECRETS__MASTER_KEYS";
+
 impl Coded for OpenError {
     fn code(&self) -> &'static str {
         match self {
@@ -93,6 +100,7 @@ impl Coded for OpenError {
             Self::Unwritable { .. } => "data_folder_unwritable",
             Self::Damaged { .. } => "database_damaged",
             Self::Schema { .. } => "schema_mismatch",
+            Self::Keys(_) => "secret_missing",
             Self::Full { .. } => "storage_full",
         }
     }
@@ -108,6 +116,7 @@ impl Coded for OpenError {
                 "use the newer version of stoa that wrote it".to_owned()
             }
             Self::Schema { .. } => "use the released version of stoa; its migrations never change".to_owned(),
+            Self::Keys(_) => WRONG_KEYS.to_owned(),
             Self::Full { .. } => "free some space and start again".to_owned(),
         })
     }

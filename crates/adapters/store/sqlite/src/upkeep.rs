@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 use stoa_kernel::store::insight::{IndexUse, Insight, Pool, TableSize};
 use stoa_kernel::store::{BoxFuture, StoreError, Upkeep};
+use stoa_store::keyring::{END_ORPHANS, ORPHAN_US};
 
 use crate::failure;
 use crate::open::{applied, reading};
@@ -23,7 +24,13 @@ impl Upkeep for SqliteStore {
                 .writer
                 .task(move |connection| connection.prepare_cached(PURGE)?.execute((now, limit)))
                 .await?;
-            Ok(u32::try_from(removed).unwrap_or(u32::MAX))
+            let orphaned = self
+                .writer
+                .task(move |connection| {
+                    connection.prepare_cached(END_ORPHANS)?.execute((now - ORPHAN_US, limit))
+                })
+                .await?;
+            Ok(u32::try_from(removed.max(orphaned)).unwrap_or(u32::MAX))
         })
     }
 

@@ -208,6 +208,7 @@ pub async fn sealed_columns_are_sealed_anew(subject: Subject) {
         (done.resealed, done.unopened, done.more)
     };
     assert_eq!(reseal(100).await, (0, 0, false), "everything is sealed by the newest key");
+    subject.keyring.check().await.unwrap();
     assert_eq!(subject.keyring.rotate().await.unwrap(), 2);
     assert_eq!(reseal(1).await, (1, 0, true), "in bounded steps");
     assert_eq!(reseal(100).await, (1, 0, false));
