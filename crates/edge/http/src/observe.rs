@@ -152,7 +152,7 @@ pub async fn observe(State(observer): State<Arc<Observer>>, mut request: Request
     let under_way = UnderWay::start();
     let left = Duration::from_micros(u64::try_from(seen.deadline.since(start)).unwrap_or(0));
     let is_wrong = |value: &HeaderValue| {
-        !value.to_str().ok().and_then(|text| text.parse::<i64>().ok()).is_some_and(|ms| ms > 0)
+        value.to_str().ok().and_then(|text| text.parse::<i64>().ok()).is_none_or(|ms| ms <= 0)
     };
     let has_wrong_deadline = request.headers().get(&DEADLINE).is_some_and(is_wrong);
     let mut response = CURRENT
