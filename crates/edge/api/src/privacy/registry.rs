@@ -44,31 +44,18 @@ pub(crate) struct View {
 
 impl From<&Kept> for View {
     fn from(kept: &Kept) -> Self {
-        let &Kept {
-            table,
-            entity,
-            column,
-            personal,
-            subject,
-            why,
-            encrypted,
-            searchable,
-            scope,
-            retention,
-            kept_for,
-        } = kept;
         Self {
-            table,
-            entity,
-            column,
-            personal,
-            subject,
-            why,
-            encrypted,
-            searchable,
-            scope,
-            retention,
-            kept_for,
+            table: kept.table,
+            entity: kept.entity,
+            column: kept.column,
+            personal: kept.personal,
+            subject: kept.subject,
+            why: kept.why,
+            encrypted: kept.encrypted,
+            searchable: kept.searchable,
+            scope: kept.scope,
+            retention: kept.retention,
+            kept_for: kept.kept_for,
         }
     }
 }
