@@ -25,9 +25,10 @@ use stoa_kernel::store::Record as _;
 const BATCH_MAX: usize = 512;
 /// The most commits that wait; beyond it callers are told to come again.
 const WAITING_MAX: usize = 8_192;
-/// From so many pages of write-ahead log on it is moved into the database in the background, and from so many by the writer itself.
-const CHECKPOINT_PAGES: i32 = 8_000;
-const CHECKPOINT_PAGES_MAX: i32 = 32_000;
+/// From so many pages of write-ahead log on (80 MB) it is moved into the database in the background, and from so many (200 MB) by the
+/// writer itself. In large steps, since a page that many batches have written is moved once.
+const CHECKPOINT_PAGES: i32 = 20_000;
+const CHECKPOINT_PAGES_MAX: i32 = 48_000;
 
 /// What the writer did.
 pub(crate) enum Done {
