@@ -42,7 +42,7 @@ pub mod policies {
         name: "database",
         timeout_us: 5 * SECOND,
         retry: exponential(5 * MS, 250 * MS, 6, 5_000_000),
-        breaker: breaker(5 * SECOND),
+        breaker: breaker(2 * SECOND),
         concurrency_max: 64,
     };
     /// The shared cache: fails fast, since the in-process cache stands behind it.
@@ -50,7 +50,7 @@ pub mod policies {
         name: "cache",
         timeout_us: 250 * MS,
         retry: exponential(2 * MS, 20 * MS, 2, 500_000),
-        breaker: breaker(5 * SECOND),
+        breaker: breaker(2 * SECOND),
         concurrency_max: 256,
     };
     /// Object storage.

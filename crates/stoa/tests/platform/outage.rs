@@ -38,8 +38,8 @@ fn losing_the_database_refuses_fast_and_recovers_by_itself() {
     assert!(fast < Duration::from_millis(10), "{fast:?}");
     server.restart();
     let took = until(&app, "/health/ready", 200, Duration::from_secs(15));
-    until(&app, "/v1/organizations/acme", 200, Duration::from_secs(15));
-    assert!(took < Duration::from_secs(8), "{took:?}");
+    until(&app, "/v1/organizations/acme", 200, Duration::from_secs(5));
+    assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(app.get("/v1/organizations/acme").json(), made);
     app.organization("second");
 }
@@ -106,7 +106,7 @@ fn losing_redis_degrades_and_limits_go_on_in_the_process() {
     // The breaker lets probes through again, and all processes count together.
     let start = Instant::now();
     while remaining(&one.get("/v1/event-types")) > 99_990 {
-        assert!(start.elapsed() < Duration::from_secs(10), "the shared count is not used again");
+        assert!(start.elapsed() < Duration::from_secs(5), "the shared count is not used again");
     }
 }
 

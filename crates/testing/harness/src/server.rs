@@ -106,6 +106,12 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Sends a signal that ends it, and waits until it has ended.
+    pub(crate) fn end_by(&mut self, signal: &str) {
+        self.signal(signal);
+        let _ = self.child.wait();
+    }
+
     /// Sends a signal, such as `STOP` and `CONT`.
     pub(crate) fn signal(&self, name: &str) {
         let _ = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
