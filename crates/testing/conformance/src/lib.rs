@@ -15,6 +15,7 @@
 )]
 
 pub mod cases;
+pub mod orphans;
 mod specimen;
 pub mod upgrade;
 
@@ -50,6 +51,29 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// The ports of one store. `keep` is whatever must live as long.
+    pub fn of<S>(
+        store: &Arc<S>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+        keep: Box<dyn std::any::Any + Send + Sync>,
+    ) -> Self
+    where
+        S: Store + EventLog + AuditTrail + Leases + Keyring + Upkeep + 'static,
+    {
+        Self {
+            store: Arc::clone(store) as _,
+            log: Arc::clone(store) as _,
+            trail: Arc::clone(store) as _,
+            leases: Arc::clone(store) as _,
+            keyring: Arc::clone(store) as _,
+            upkeep: Arc::clone(store) as _,
+            clock,
+            ids,
+            keep,
+        }
+    }
+
     /// A context of an organization with a new id.
     pub fn organization(&self) -> Context {
         let id: OrganizationId = self.ids.next().unwrap();

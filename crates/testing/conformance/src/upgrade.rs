@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use stoa_identity::organization::{self, Draft, Organization};
 use stoa_kernel::store::audit::Verifier;
-use stoa_kernel::store::{Decided, Idempotency, Job, Priority, Reply};
+use stoa_kernel::store::{Commit, Decided, Idempotency, Job, Priority, Reply};
 
 use crate::Subject;
 
 /// What was written, to be found again.
 #[derive(Debug)]
 pub struct Written {
-    organization: Organization,
+    pub(crate) organization: Organization,
     key: String,
 }
 
@@ -21,14 +21,7 @@ pub struct Written {
 /// When the store refuses.
 pub async fn write(subject: &Subject, slug: &str) -> Written {
     let cx = subject.system();
-    let draft = Draft {
-        slug: slug.parse().unwrap(),
-        name: "Of an earlier version".to_owned(),
-        contact_email: Some("a@example.org".parse().unwrap()),
-        settings: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
-    };
-    let Decided { value, commit } =
-        organization::create(draft, subject.ids.as_ref(), subject.clock.as_ref()).unwrap();
+    let (value, commit) = organization(subject, slug);
     let once = Idempotency {
         key: slug.to_owned(),
         fingerprint: [3; 32],
@@ -48,6 +41,19 @@ pub async fn write(subject: &Subject, slug: &str) -> Written {
     subject.sequenced().await;
     subject.leases.acquire("kept", slug, 1).await.unwrap();
     Written { organization: value, key: slug.to_owned() }
+}
+
+/// An organization with something sealed, and the commit that makes it.
+pub(crate) fn organization(subject: &Subject, slug: &str) -> (Organization, Commit) {
+    let draft = Draft {
+        slug: slug.parse().unwrap(),
+        name: "Of an earlier version".to_owned(),
+        contact_email: Some("a@example.org".parse().unwrap()),
+        settings: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
+    };
+    let Decided { value, commit } =
+        organization::create(draft, subject.ids.as_ref(), subject.clock.as_ref()).unwrap();
+    (value, commit)
 }
 
 /// Finds all of it, and goes on.

@@ -66,17 +66,7 @@ pub(crate) fn options(url: String) -> Options {
 pub(crate) async fn subject(options: Options, keep: Box<dyn std::any::Any + Send + Sync>) -> Subject {
     let (ids, clock) = (Arc::clone(&options.ids), Arc::clone(&options.clock));
     let store = Arc::new(PostgresStore::open(options).await.unwrap());
-    Subject {
-        store: store.clone(),
-        log: store.clone(),
-        trail: store.clone(),
-        leases: store.clone(),
-        keyring: store.clone(),
-        upkeep: store,
-        clock,
-        ids,
-        keep,
-    }
+    Subject::of(&store, clock, ids, keep)
 }
 
 pub(crate) async fn fresh() -> Subject {

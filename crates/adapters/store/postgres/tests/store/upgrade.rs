@@ -1,8 +1,12 @@
 //! Data of every earlier version is of use to this one; applying twice is applying once.
 
+use std::sync::Arc;
+
+use stoa_conformance::orphans::are_removed_after_a_day;
 use stoa_conformance::upgrade::{read, write};
 use stoa_harness::Postgres;
 use stoa_identity::RECORDS;
+use stoa_kernel::clock::{Clock as _, Manual};
 use stoa_runtime::clock::SystemClock;
 use stoa_store::Registry;
 use stoa_store::migrations::ALL;
@@ -36,4 +40,13 @@ async fn data_of_every_earlier_version_is_kept() {
         assert_eq!(apply(ALL.len()).await, 0, "applying twice is applying once");
         read(&setup::subject(options(ALL.len()), Box::new(())).await, &written).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_organizations_that_were_refused_are_removed_after_a_day() {
+    let database = setup::database();
+    let clock = Arc::new(Manual::at(SystemClock.now()));
+    let options =
+        Options { clock: clock.clone(), registry: Registry::with(RECORDS), ..setup::options(database.url()) };
+    are_removed_after_a_day(&setup::subject(options, Box::new(database)).await, &clock).await;
 }

@@ -41,15 +41,5 @@ pub(crate) async fn fresh() -> Subject {
 pub(crate) fn subject(options: Options, keep: Box<dyn std::any::Any + Send + Sync>) -> Subject {
     let (ids, clock) = (Arc::clone(&options.ids), Arc::clone(&options.clock));
     let store = Arc::new(SqliteStore::open(options).unwrap());
-    Subject {
-        store: store.clone(),
-        log: store.clone(),
-        trail: store.clone(),
-        leases: store.clone(),
-        keyring: store.clone(),
-        upkeep: store,
-        clock,
-        ids,
-        keep,
-    }
+    Subject::of(&store, clock, ids, keep)
 }

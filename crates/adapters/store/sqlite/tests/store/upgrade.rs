@@ -1,7 +1,12 @@
 //! Data of every earlier version is of use to this one; applying twice is applying once.
 
+use std::sync::Arc;
+
+use stoa_conformance::orphans::are_removed_after_a_day;
 use stoa_conformance::upgrade::{read, write};
 use stoa_identity::RECORDS;
+use stoa_kernel::clock::{Clock as _, Manual};
+use stoa_runtime::clock::SystemClock;
 use stoa_store::Registry;
 use stoa_store::migrations::ALL;
 use stoa_store_sqlite::Options;
@@ -24,4 +29,13 @@ async fn data_of_every_earlier_version_is_kept() {
         let again = setup::subject(options(ALL.len()), Box::new(()));
         assert!(again.log.head().await.unwrap() >= 2, "applying twice is applying once");
     }
+}
+
+#[tokio::test]
+async fn keys_of_organizations_that_were_refused_are_removed_after_a_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Manual::at(SystemClock.now()));
+    let options =
+        Options { clock: clock.clone(), registry: Registry::with(RECORDS), ..setup::options(folder.path()) };
+    are_removed_after_a_day(&setup::subject(options, Box::new(folder)), &clock).await;
 }
