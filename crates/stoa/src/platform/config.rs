@@ -1,5 +1,7 @@
 //! Configuration: defaults ← `stoa.toml` ← environment ← flags. One typed struct, and one table that says what every key is.
 
+mod keys;
+
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -8,6 +10,9 @@ use figment::value::{Dict, Map, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+
+use keys::VARIABLES;
+pub(crate) use keys::{KEYS, Key};
 
 /// The file that is read when no other is named.
 pub(crate) const FILE: &str = "stoa.toml";
@@ -157,144 +162,6 @@ impl Default for Config {
         }
     }
 }
-
-/// What a key is.
-pub(crate) struct Key {
-    pub(crate) name: &'static str,
-    pub(crate) about: &'static str,
-    pub(crate) secret: bool,
-}
-
-const fn key(name: &'static str, about: &'static str) -> Key {
-    Key { name, about, secret: false }
-}
-
-const fn secret(name: &'static str, about: &'static str) -> Key {
-    Key { name, about, secret: true }
-}
-
-/// Every key.
-pub(crate) const KEYS: &[Key] = &[
-    key(
-        "mode",
-        "What this process runs: `api`, `gateway`, `worker`, `scheduler`, several separated by commas, or `all`. Also `MODE`.",
-    ),
-    key(
-        "server.listen",
-        "Where the API listens. Port 0 takes a free one. `PORT` sets the port alone, on all addresses.",
-    ),
-    key(
-        "server.ops_listen",
-        "Where health and metrics listen beside the API, or in its place when `api` is not among the modes. Empty: nowhere else.",
-    ),
-    key(
-        "server.request_timeout_ms",
-        "The most that a request may take, in milliseconds. The header `Stoa-Deadline-Ms` shortens it.",
-    ),
-    key(
-        "server.header_timeout_ms",
-        "How long a client may take for the head of a request, and keep a connection without one, in milliseconds.",
-    ),
-    key("server.body_bytes_max", "The most bytes of a request's body."),
-    key("server.connections_max", "The most connections at once; more wait until one ends."),
-    key("server.concurrency_max", "The most requests under way; more are refused with 503 at once."),
-    key("server.streams_max", "The most streams of events at once; more are refused with 503 at once."),
-    key(
-        "server.drain_delay_ms",
-        "How long a process that was asked to end goes on accepting, in milliseconds, so that load balancers notice. -1: not at all with SQLite, 5000 with PostgreSQL.",
-    ),
-    key("server.cors_origins", "Origins whose pages may call the API from a browser."),
-    key(
-        "data.folder",
-        "Where everything is kept that is not in a database or an object store. Also `--data`.",
-    ),
-    key("data.readers", "Connections that read from SQLite."),
-    secret(
-        "database.url",
-        "The PostgreSQL database, with a role that does not own the tables. Empty: SQLite in the data folder. Also `DATABASE_URL`.",
-    ),
-    secret(
-        "database.owner_url",
-        "The same database with the role that owns the tables, for migrations. Also `DATABASE_OWNER_URL`.",
-    ),
-    key(
-        "database.ca_file",
-        "Certificates, in PEM, that the certificate of PostgreSQL is verified by, where `sslmode=require` or `verify-full` is in the address. Empty: those that the system trusts.",
-    ),
-    key("database.connections", "The most connections to PostgreSQL."),
-    key(
-        "database.prepared",
-        "Whether statements are prepared by name. Set to false behind PgBouncer in transaction mode.",
-    ),
-    key(
-        "database.notifications",
-        "Whether to listen for notifications. Set to false behind PgBouncer in transaction mode; polling then finds everything.",
-    ),
-    key("database.statement_timeout_ms", "The most that a statement may take, in milliseconds."),
-    key("database.connect_timeout_ms", "The most that connecting may take, in milliseconds."),
-    secret(
-        "redis.url",
-        "The Redis or Valkey server that all processes count rate limits in, `redis://[user:password@]host:port/` or `rediss://` with TLS. Empty: each process counts by itself. Also `REDIS_URL`.",
-    ),
-    key(
-        "redis.prefix",
-        "What keys in Redis start with; installations that share a server need different ones.",
-    ),
-    secret(
-        "nats.url",
-        "The NATS servers through which processes wake each other where `database.notifications` is false, separated by commas. Empty: they find new events by polling then. Also `NATS_URL`.",
-    ),
-    key(
-        "nats.prefix",
-        "What subjects in NATS start with; installations that share a server need different ones.",
-    ),
-    secret(
-        "secrets.master_keys",
-        "The keys that wrap the data keys: `name:64 hexadecimal digits`, the current one first, separated by commas. Embedded, a file in the data folder holds them.",
-    ),
-    secret(
-        "secrets.operator_token",
-        "Lets the operator in, until there are accounts. Embedded, a file in the data folder holds it.",
-    ),
-    key("node.id", "The number of this process in ids, 0 to 1023; -1 leases a free one. Also `NODE_ID`."),
-    key("limits.burst", "Requests that each caller may make at once."),
-    key("limits.per_second", "Requests that each caller may make each second, on average."),
-    key(
-        "alerts.disk_free_percent_min",
-        "An alert fires when less of the disk under the data folder is free, in percent.",
-    ),
-    key(
-        "alerts.log_behind_s_max",
-        "An alert fires when committed events wait longer for their position, in seconds.",
-    ),
-    key(
-        "telemetry.endpoint",
-        "The collector of traces, as OTLP over HTTP, `http://host:4318`. Empty: traces are not recorded. Also `OTEL_EXPORTER_OTLP_ENDPOINT`.",
-    ),
-    secret(
-        "telemetry.headers",
-        "Headers for the collector, `name=value` separated by commas. Also `OTEL_EXPORTER_OTLP_HEADERS`.",
-    ),
-    key(
-        "log.level",
-        "What is logged: `error`, `warn`, `info`, `debug`, `trace`, or filters as `info,stoa_api=debug`. Also `LOG_LEVEL`.",
-    ),
-    key("log.format", "`human`, `json`, or `auto`: for people on a terminal, JSON otherwise."),
-];
-
-/// The conventional variables, and the keys that they set.
-const VARIABLES: [(&str, &str); 10] = [
-    ("DATABASE_URL", "database.url"),
-    ("DATABASE_OWNER_URL", "database.owner_url"),
-    ("REDIS_URL", "redis.url"),
-    ("NATS_URL", "nats.url"),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.endpoint"),
-    ("OTEL_EXPORTER_OTLP_HEADERS", "telemetry.headers"),
-    ("LOG_LEVEL", "log.level"),
-    ("NODE_ID", "node.id"),
-    ("MODE", "mode"),
-    ("PORT", "server.listen"),
-];
 
 /// What flags say: keys and values.
 pub(crate) type Flags = Vec<(&'static str, String)>;
