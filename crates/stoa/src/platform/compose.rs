@@ -37,6 +37,24 @@ pub(crate) struct Stores {
     pub(crate) about: String,
 }
 
+impl Stores {
+    /// The ports of one store; `port` is the store with what stands before it.
+    fn of<S>(port: Arc<dyn Store>, store: &Arc<S>, about: String) -> Self
+    where
+        S: EventLog + Leases + AuditTrail + Upkeep + Keyring + 'static,
+    {
+        Self {
+            store: port,
+            log: Arc::clone(store) as _,
+            leases: Arc::clone(store) as _,
+            trail: Arc::clone(store) as _,
+            upkeep: Arc::clone(store) as _,
+            keyring: Arc::clone(store) as _,
+            about,
+        }
+    }
+}
+
 /// The records of all contexts.
 pub(crate) fn registry() -> Registry {
     Registry::with(stoa_identity::RECORDS)
@@ -107,28 +125,12 @@ async fn open_untried(
         let store = Arc::new(SqliteStore::open(options).map_err(|error| Failure::of(&error, ""))?);
         let port = traced(store.clone(), "sqlite");
         let about = format!("{} (SQLite)", config.data.folder.display());
-        return Ok(Stores {
-            store: port,
-            log: store.clone(),
-            leases: store.clone(),
-            trail: store.clone(),
-            upkeep: store.clone(),
-            keyring: store,
-            about,
-        });
+        return Ok(Stores::of(port, &store, about));
     }
     let store = Arc::new(open_postgres(config, masters, ids, committed).await?);
     let guarded = traced(Arc::new(GuardedStore::new(store.clone(), &DATABASE, clock)), "postgresql");
     let about = format!("{} (PostgreSQL)", shown(&config.database.url));
-    Ok(Stores {
-        store: guarded,
-        log: store.clone(),
-        leases: store.clone(),
-        trail: store.clone(),
-        upkeep: store.clone(),
-        keyring: store,
-        about,
-    })
+    Ok(Stores::of(guarded, &store, about))
 }
 
 fn hinting(feed: &Feed) -> Arc<dyn Fn() + Send + Sync> {

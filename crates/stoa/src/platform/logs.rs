@@ -47,7 +47,7 @@ pub(crate) fn start(log: &Log) -> Result<(), Failure> {
     let started = if human {
         builder.with_ansi(io::stderr().is_terminal()).compact().try_init()
     } else {
-        builder.json().flatten_event(true).try_init()
+        builder.json().flatten_event(true).with_span_list(false).try_init()
     };
     started.map_err(|error| Failure::new("config_invalid", format!("logging cannot start: {error}")))
 }

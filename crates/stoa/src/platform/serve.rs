@@ -295,9 +295,9 @@ async fn node(
     Ok(ids)
 }
 
-/// Whoever follows the log is woken by every commit; what has no position yet is found when it has one.
-fn forward(committed: &Feed, feeds: &[&Feed]) {
-    let mut hints = committed.subscribe();
+/// Passes every hint of one feed on to others.
+fn forward(from: &Feed, feeds: &[&Feed]) {
+    let mut hints = from.subscribe();
     let feeds: Vec<Feed> = feeds.iter().copied().cloned().collect();
     tokio::spawn(async move {
         while hints.changed().await.is_ok() {
