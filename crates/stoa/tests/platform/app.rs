@@ -100,6 +100,7 @@ impl App {
         let mut app = Self::in_folder(TempDir::new().unwrap());
         fs::create_dir(app.data()).unwrap();
         app.disk = Some(mib);
+        app.settings.push(("STOA_ALERTS__DISK_FREE_PERCENT_MIN".to_owned(), "5".to_owned()));
         let mounts = app.command().arg("--version").output().is_ok_and(|output| output.status.success());
         mounts.then(|| {
             app.restart();
@@ -253,6 +254,8 @@ pub(crate) fn stoa(folder: &Path) -> Command {
         .env("STOA_DATA__FOLDER", folder.join("data"))
         .env("STOA_SECRETS__MASTER_KEYS", MASTER)
         .env("STOA_SECRETS__OPERATOR_TOKEN", TOKEN)
+        // How full the disk of the tests is, is not what they are about.
+        .env("STOA_ALERTS__DISK_FREE_PERCENT_MIN", "0")
         .env("STOA_SERVER__DRAIN_DELAY_MS", "0")
         .env("STOA_LIMITS__BURST", "1000000")
         .env("STOA_LIMITS__PER_SECOND", "1000000");
