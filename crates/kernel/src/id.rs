@@ -225,6 +225,28 @@ kinds! {
     Reconciliation, ReconciliationId, "rec";
     /// One run of a reconciliation.
     Execution, ExecutionId, "exe";
+    /// A signed-in device.
+    Session, SessionId, "ses";
+    /// A user in an organization.
+    Member, MemberId, "mem";
+    /// An offer to register, or to join an organization.
+    Invitation, InvitationId, "inv";
+    /// A grant or a refusal of one permission to a role.
+    Grant, GrantId, "grt";
+    /// A passkey, an authenticator app, a recovery code.
+    Factor, FactorId, "fct";
+    /// A secret that works once: links in mail, challenges, the state of a flow.
+    Ticket, TicketId, "tkt";
+    /// An account elsewhere that a user signs in with.
+    Link, LinkId, "lnk";
+    /// Who vouches for accounts: an issuer of OpenID Connect, or GitHub.
+    Provider, ProviderId, "idp";
+    /// A key that signs access tokens.
+    SigningKey, SigningKeyId, "sig";
+    /// A feature flag of an organization.
+    Flag, FlagId, "flg";
+    /// An entry of an organization's ledger of credits.
+    Credit, CreditId, "crd";
 }
 
 /// Why no id could be issued.

@@ -5,7 +5,7 @@
 //! | start at | for |
 //! |---|---|
 //! | [`id`] | typed 64-bit ids and how they are written |
-//! | [`clock`], [`random`] | the ports for time and chance |
+//! | [`clock`], [`random`], [`entropy`] | the ports for time, chance and secrets |
 //! | [`currency`], [`money`] | ISO 4217 and exact amounts |
 //! | [`date`], [`calendar`] | civil days and business days |
 //! | [`context`] | what travels with a request or a job |
@@ -15,11 +15,15 @@
 //! | [`limits`] | every bound, by name |
 #![deny(missing_docs)]
 
+// The derive names this crate; so it can be used here too.
+extern crate self as stoa_kernel;
+
 pub mod calendar;
 pub mod clock;
 pub mod context;
 pub mod currency;
 pub mod date;
+pub mod entropy;
 pub mod error;
 pub mod id;
 pub mod limits;

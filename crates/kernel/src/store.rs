@@ -19,6 +19,7 @@
 //! | [`Select`] | lookups, lists and pages |
 //! | [`event`] | facts, streams and the log |
 //! | [`audit`] | who did what, chained by hash |
+//! | [`queue`], [`trail`] | jobs and audit entries as records |
 //! | [`insight`] | how the database does |
 //! | [`registry`] | what is kept of whom, and why |
 //! | [`Store`] | the port |
@@ -32,12 +33,14 @@ mod field;
 pub mod insight;
 pub mod patch;
 mod port;
+pub mod queue;
 mod record;
 pub mod registry;
 mod select;
+pub mod trail;
 mod value;
 
-pub use commit::{Action, Commit, Decided, Guard, Idempotency, Job, Priority, Reply, Told, Write};
+pub use commit::{Action, Commit, Decided, Guard, Idempotency, Job, Note, Priority, Reply, Told, Write};
 pub use cursor::{Cursor, CursorError, CursorKey};
 pub use event::{Aggregate, Envelope, Event, EventType};
 pub use failure::{StoreError, StoreErrorKind};

@@ -15,7 +15,7 @@
 //! }
 //! ```
 //!
-//! On the type: `table`, `entity`, `tenant = field` (or `system`), `version = field`, `retention = account|audit|event|short`,
+//! On the type: `table`, `entity`, `tenant = field` (or `system`), `version = field`, `expires = field` (from when on the janitor removes it), `retention = account|audit|event|short`,
 //! `unaudited`, `unique(constraint = field | (field, field))`. On a field: `key`, `plain` (a free text, document or bytes that is no
 //! personal data; without it such a field does not compile), `encrypted`, `searchable`, `about = "why it is kept"`, `subject = "whose it is"` (both, where it is personal data).
 
@@ -40,6 +40,7 @@ struct Container {
     tenant: Option<Ident>,
     system: bool,
     version: Option<Ident>,
+    expires: Option<Ident>,
     retention: Option<Ident>,
     unaudited: bool,
     unique: Vec<(Ident, Vec<Ident>)>,
@@ -66,6 +67,7 @@ fn container(input: &DeriveInput) -> Result<Container> {
                 "tenant" => found.tenant = Some(meta.value()?.parse()?),
                 "system" => found.system = true,
                 "version" => found.version = Some(meta.value()?.parse()?),
+                "expires" => found.expires = Some(meta.value()?.parse()?),
                 "retention" => found.retention = Some(meta.value()?.parse()?),
                 "unaudited" => found.unaudited = true,
                 "unique" => meta.parse_nested_meta(|unique| {
@@ -140,13 +142,11 @@ fn expand(input: &DeriveInput) -> Result<Tokens> {
         (None, true) => quote!(#kernel::Tenancy::System),
         _ => return Err(missing("tenant = field, or system")),
     };
-    let version = match &found.version {
-        Some(field) => {
-            let index = index_of(field)?;
-            quote!(::core::option::Option::Some(#index))
-        }
-        None => quote!(::core::option::Option::None),
+    let optional = |field: &Option<Ident>| match field {
+        Some(field) => index_of(field).map(|index| quote!(::core::option::Option::Some(#index))),
+        None => Ok(quote!(::core::option::Option::None)),
     };
+    let (version, expires) = (optional(&found.version)?, optional(&found.expires)?);
     let retention = found.retention.unwrap_or_else(|| Ident::new("account", Span::call_site()));
     let retention = match retention.to_string().as_str() {
         "account" => quote!(Account),
@@ -220,6 +220,7 @@ fn expand(input: &DeriveInput) -> Result<Tokens> {
                 unique: &[#(#unique),*],
                 audited: #audited,
                 retention: #kernel::Retention::#retention,
+                expires: #expires,
             };
             fn values(&self) -> ::std::vec::Vec<#kernel::Value> {
                 ::std::vec![#(#kernel::Field::to_value(&self.#idents)),*]

@@ -181,6 +181,19 @@ pub struct Idempotency {
     pub expires: Micros,
 }
 
+/// Something that is entered in the audit trail although no record changes: a refusal, a look at a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// What happened: `session.refused`.
+    pub action: Action,
+    /// The entity that it is about.
+    pub target_kind: &'static str,
+    /// Its id.
+    pub target: String,
+    /// What more there is to say: an array of JSON Patch, without personal data.
+    pub diff: String,
+}
+
 /// The name of an audited action, where the verb of the write says too little: `organization.suspended`.
 pub type Action = &'static str;
 
@@ -200,6 +213,8 @@ pub struct Commit {
     pub idempotency: Option<Idempotency>,
     /// What the audit trail calls it.
     pub action: Option<Action>,
+    /// What else is entered in the audit trail.
+    pub notes: Vec<Note>,
     /// What the client called it; echoed in the events.
     pub client_mutation_id: Option<String>,
 }
@@ -263,6 +278,30 @@ impl Commit {
     /// Says what the audit trail calls it.
     pub const fn action(mut self, action: Action) -> Self {
         self.action = Some(action);
+        self
+    }
+
+    /// Enters something in the audit trail although no record changes.
+    pub fn note(
+        mut self,
+        action: Action,
+        target_kind: &'static str,
+        target: &(impl ToString + ?Sized),
+    ) -> Self {
+        self.notes.push(Note { action, target_kind, target: target.to_string(), diff: "[]".to_owned() });
+        self
+    }
+
+    /// This change and another one, as one.
+    pub fn and(mut self, other: Self) -> Self {
+        self.guards.extend(other.guards);
+        self.writes.extend(other.writes);
+        self.events.extend(other.events);
+        self.jobs.extend(other.jobs);
+        self.notes.extend(other.notes);
+        self.action = self.action.or(other.action);
+        self.idempotency = self.idempotency.or(other.idempotency);
+        self.client_mutation_id = self.client_mutation_id.or(other.client_mutation_id);
         self
     }
 

@@ -13,7 +13,7 @@ use super::select::{Page, PageRequest, Query, Select};
 use super::value::Value;
 use crate::clock::Micros;
 use crate::context::{Context, Scope};
-use crate::id::EventId;
+use crate::id::{EventId, OrganizationId};
 
 /// A future that can be sent to another thread.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -297,6 +297,18 @@ pub trait Upkeep: Send + Sync {
     /// # Errors
     /// See [`StoreError`].
     fn purge_expired(&self, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>>;
+
+    /// Removes up to `limit` rows of an organization from each table that has any: everything but the organization itself, its audit
+    /// trail, and its jobs. Returns the most that one table had; 0 when there is nothing left. When the organization is `purged`,
+    /// [`Upkeep::purge_expired`] removes its data keys: what they sealed is unreadable then, wherever a copy of it is.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn purge_organization(
+        &self,
+        organization: OrganizationId,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<u32, StoreError>>;
 
     /// A look into the database.
     ///

@@ -51,6 +51,8 @@ pub struct RecordMeta {
     pub audited: bool,
     /// How long it is kept.
     pub retention: Retention,
+    /// The column with the time from which on the janitor removes it.
+    pub expires: Option<usize>,
 }
 
 /// Whose a record is.

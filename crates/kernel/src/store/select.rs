@@ -85,10 +85,16 @@ impl Select {
 }
 
 /// A typed query.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Query<R> {
     select: Select,
     record: PhantomData<fn() -> R>,
+}
+
+impl<R> Clone for Query<R> {
+    fn clone(&self) -> Self {
+        Self { select: self.select.clone(), record: PhantomData }
+    }
 }
 
 impl<R: Record> Query<R> {

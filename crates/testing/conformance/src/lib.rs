@@ -131,6 +131,9 @@ macro_rules! store_suite {
             jobs_are_asked_for_once_by_their_key
             the_log_is_filtered
             what_has_expired_is_purged_in_bounded_steps
+            jobs_are_read_back_sealed_and_ended
+            a_note_is_in_the_audit_trail_and_changes_nothing
+            an_organization_is_purged_in_bounded_steps_and_nobody_else_is_touched
             a_look_into_the_database_names_its_tables
             the_log_says_how_far_behind_it_is
             a_ping_answers

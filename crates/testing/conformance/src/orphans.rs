@@ -15,7 +15,7 @@ const DAY_US: i64 = 86_400_000_000;
 /// When a key is kept or removed that should not be.
 pub async fn are_removed_after_a_day(subject: &Subject, clock: &Manual) {
     let cx = subject.system();
-    let written = write(subject, "kept").await;
+    let written = write(subject, "kept", usize::MAX).await;
     let (_, refused) = organization(subject, "kept");
     let refused = subject.store.commit(&cx, refused).await.unwrap_err();
     assert_eq!(refused.kind, StoreErrorKind::Duplicate);

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use stoa_identity::organization::{self, Draft, Organization};
+use stoa_identity::Email;
+use stoa_identity::organization::{self, Created, Draft, Organization, Slug, State};
+use stoa_kernel::clock::Micros;
+use stoa_kernel::id::OrganizationId;
 use stoa_kernel::store::audit::Verifier;
-use stoa_kernel::store::{Commit, Decided, Idempotency, Job, Priority, Reply};
+use stoa_kernel::store::{
+    Commit, Decided, Idempotency, Job, Json, Personal, Priority, Record, RecordMeta, Reply,
+};
 
 use crate::Subject;
 
@@ -15,13 +20,67 @@ pub struct Written {
     key: String,
 }
 
-/// Writes something into every table.
+/// What an organization was before migration 3.
+#[derive(Debug, Record)]
+#[record(table = "organizations", entity = "organization", tenant = id, version = version,
+         unique(organizations_slug_key = slug))]
+pub struct Before3 {
+    /// As it is now, and so is everything else.
+    #[record(key)]
+    pub id: OrganizationId,
+    #[expect(missing_docs, reason = "as it is now")]
+    pub slug: Slug,
+    #[record(plain)]
+    #[expect(missing_docs, reason = "as it is now")]
+    pub name: String,
+    #[record(encrypted, subject = "the contact of the organization", about = "as it is now")]
+    #[expect(missing_docs, reason = "as it is now")]
+    pub contact_email: Option<Personal<Email>>,
+    #[record(plain)]
+    #[expect(missing_docs, reason = "as it is now")]
+    pub settings: Json<BTreeMap<String, String>>,
+    #[expect(missing_docs, reason = "as it is now")]
+    pub state: State,
+    #[expect(missing_docs, reason = "as it is now")]
+    pub version: i64,
+    #[expect(missing_docs, reason = "as it is now")]
+    pub created_at: Micros,
+    #[expect(missing_docs, reason = "as it is now")]
+    pub updated_at: Micros,
+}
+
+/// The records that there were after so many migrations.
+#[must_use]
+pub fn records(migrations: usize) -> &'static [&'static RecordMeta] {
+    if migrations < 3 { &[Before3::META] } else { stoa_identity::RECORDS }
+}
+
+/// The same organization, as it was written before migration 3.
+fn before_3(now: &Organization) -> Commit {
+    let old = Before3 {
+        id: now.id,
+        slug: now.slug.clone(),
+        name: now.name.clone(),
+        contact_email: now.contact_email.clone(),
+        settings: now.settings.clone(),
+        state: now.state,
+        version: now.version,
+        created_at: now.created_at,
+        updated_at: now.updated_at,
+    };
+    Commit::new().insert(&old).event(&Created::of(now))
+}
+
+/// Writes something into every table that there was after so many migrations.
 ///
 /// # Panics
 /// When the store refuses.
-pub async fn write(subject: &Subject, slug: &str) -> Written {
+pub async fn write(subject: &Subject, slug: &str, migrations: usize) -> Written {
     let cx = subject.system();
-    let (value, commit) = organization(subject, slug);
+    let (value, mut commit) = organization(subject, slug);
+    if migrations < 3 {
+        commit = before_3(&value);
+    }
     let once = Idempotency {
         key: slug.to_owned(),
         fingerprint: [3; 32],
@@ -37,7 +96,9 @@ pub async fn write(subject: &Subject, slug: &str) -> Written {
         order_key: None,
         dedupe_key: None,
     };
-    subject.store.commit(&cx, commit.once(once).job(job)).await.unwrap();
+    // No version before the third has run jobs, and none has left any.
+    let commit = if migrations < 3 { commit } else { commit.job(job) };
+    subject.store.commit(&cx, commit.once(once)).await.unwrap();
     subject.sequenced().await;
     subject.leases.acquire("kept", slug, 1).await.unwrap();
     Written { organization: value, key: slug.to_owned() }
@@ -51,8 +112,13 @@ pub(crate) fn organization(subject: &Subject, slug: &str) -> (Organization, Comm
         contact_email: Some("a@example.org".parse().unwrap()),
         settings: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
     };
-    let Decided { value, commit } =
-        organization::create(draft, subject.ids.as_ref(), subject.clock.as_ref()).unwrap();
+    let Decided { value, commit } = organization::create(
+        draft,
+        stoa_identity::plan::Plan::Unlimited,
+        subject.ids.as_ref(),
+        subject.clock.as_ref(),
+    )
+    .unwrap();
     (value, commit)
 }
 
@@ -74,5 +140,5 @@ pub async fn read(subject: &Subject, written: &Written) {
         }
         verifier.finish(head, &hash).unwrap();
     }
-    write(subject, &format!("{}-later", written.key)).await;
+    write(subject, &format!("{}-later", written.key), usize::MAX).await;
 }

@@ -1,10 +1,16 @@
 use stoa_kernel::context::Actor;
 use stoa_kernel::id::UserId;
 use stoa_kernel::store::audit::Verifier;
-use stoa_kernel::store::{Commit, Idempotency, Job, Lag, Priority, Record as _, Reply, StoreErrorKind};
+use stoa_kernel::store::queue::QueuedJob;
+use stoa_kernel::store::trail::AuditEntry;
+use stoa_kernel::store::{
+    Commit, EventFilter, Idempotency, Job, Lag, Priority, Record as _, Reply, StoreErrorKind,
+};
 
 use super::{all, changed, insert, noted, refused, specimen};
 use crate::{Specimen, Subject};
+
+static EVERY: EventFilter = EventFilter { kinds: Vec::new(), stream: None, since: None };
 
 fn once(subject: &Subject, key: &str, body: &str) -> Idempotency {
     Idempotency {
@@ -246,6 +252,89 @@ pub async fn what_has_expired_is_purged_in_bounded_steps(subject: Subject) {
     assert_eq!(subject.upkeep.purge_expired(100).await.unwrap(), 1);
     assert_eq!(subject.upkeep.purge_expired(100).await.unwrap(), 0);
     assert!(subject.store.replayed(&cx, "k4").await.unwrap().is_some(), "what has not expired stays");
+}
+
+pub async fn jobs_are_read_back_sealed_and_ended(subject: Subject) {
+    let (cx, system) = (subject.organization(), subject.system());
+    let job = Job {
+        queue: "mail",
+        kind: "mail.send",
+        payload: r#"{"to":"canary@example.org"}"#.to_owned(),
+        priority: Priority::High,
+        run_at: None,
+        order_key: None,
+        dedupe_key: None,
+    };
+    subject.store.commit(&cx, Commit::new().job(job)).await.unwrap();
+    let due =
+        || QueuedJob::select().le(QueuedJob::RUN_AT, &subject.clock.now().plus(1)).ascending(QueuedJob::ID);
+    let found = subject.store.list(&system, due()).await.unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let found = &found[0];
+    assert_eq!((found.payload.0["to"].as_str(), &found.context.0), (Some("canary@example.org"), &cx));
+    let failed = QueuedJob {
+        attempts: 1,
+        last_error: Some("later".to_owned()),
+        version: found.version + 1,
+        ..found.clone()
+    };
+    subject.store.commit(&system, Commit::new().update(found, &failed)).await.unwrap();
+    refused(
+        subject.store.commit(&system, Commit::new().delete(found)).await,
+        StoreErrorKind::Conflict,
+        Some("jobs_version"),
+    );
+    subject.store.commit(&system, Commit::new().delete(&failed)).await.unwrap();
+    assert_eq!(subject.store.list(&system, due()).await.unwrap(), []);
+}
+
+pub async fn a_note_is_in_the_audit_trail_and_changes_nothing(subject: Subject) {
+    let cx = subject.organization();
+    subject.store.commit(&cx, Commit::new().note("session.refused", "user", "usr_1")).await.unwrap();
+    let trail = subject.trail.entries_after(cx.scope.number(), 0, 10).await.unwrap();
+    assert_eq!(trail.len(), 1, "{trail:?}");
+    let entry = &trail[0];
+    let said = (
+        entry.entry.action.as_str(),
+        entry.entry.target_kind.as_str(),
+        entry.entry.target.as_str(),
+        entry.entry.diff.as_str(),
+    );
+    assert_eq!(said, ("session.refused", "user", "usr_1", "[]"));
+    let read = AuditEntry::select()
+        .eq(AuditEntry::ACTION, &"session.refused".to_owned())
+        .ascending(AuditEntry::SEQUENCE);
+    assert_eq!(subject.store.list(&cx, read.clone()).await.unwrap().len(), 1);
+    assert_eq!(
+        subject.store.list(&subject.organization(), read).await.unwrap().len(),
+        0,
+        "a trail is its organization's"
+    );
+}
+
+pub async fn an_organization_is_purged_in_bounded_steps_and_nobody_else_is_touched(subject: Subject) {
+    let (cx, other) = (subject.organization(), subject.organization());
+    for cx in [&cx, &other] {
+        for code in ["a", "b", "c"] {
+            insert(&subject, cx, code).await;
+        }
+        subject
+            .store
+            .commit(cx, Commit::new().event(&noted("s", 1)).once(once(&subject, "k", "{}")))
+            .await
+            .unwrap();
+    }
+    subject.sequenced().await;
+    let id = cx.scope.organization().unwrap();
+    assert_eq!(subject.upkeep.purge_organization(id, 2).await.unwrap(), 2, "in bounded steps");
+    while subject.upkeep.purge_organization(id, 2).await.unwrap() > 0 {}
+    assert_eq!(all(&subject, &cx).await.len(), 0);
+    assert_eq!(subject.store.replayed(&cx, "k").await.unwrap(), None);
+    let events = |scope| subject.log.events_after(scope, 0, 100, &EVERY);
+    assert_eq!(events(cx.scope).await.unwrap().len(), 0);
+    assert!(!subject.trail.entries_after(id.to_i64(), 0, 10).await.unwrap().is_empty(), "the trail stays");
+    assert_eq!((all(&subject, &other).await.len(), events(other.scope).await.unwrap().len()), (3, 1));
+    assert!(subject.store.replayed(&other, "k").await.unwrap().is_some());
 }
 
 pub async fn a_look_into_the_database_names_its_tables(subject: Subject) {
