@@ -2,9 +2,10 @@
 
 use stoa_kernel::id::AuditId;
 use stoa_kernel::store::audit::{Chained, Entry, Hash};
+use stoa_kernel::store::trail::AuditEntry;
 use stoa_kernel::store::{Record as _, Select, StoreError, StoreErrorKind, Value};
 
-use crate::bookkeeping::{AuditEntry, AuditHead};
+use crate::bookkeeping::AuditHead;
 
 /// The query for the entries of an organization after a place.
 #[must_use]

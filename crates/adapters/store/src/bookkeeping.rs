@@ -3,7 +3,9 @@
 
 use stoa_kernel::clock::Micros;
 use stoa_kernel::context::Context;
-use stoa_kernel::id::{EventId, JobId};
+use stoa_kernel::id::EventId;
+use stoa_kernel::store::queue::QueuedJob;
+use stoa_kernel::store::trail::AuditEntry;
 use stoa_kernel::store::{Json, Record, RecordMeta, Replayed, Reply, Select, StoreError, StoreErrorKind};
 
 /// A data key of an organization, wrapped by a master key.
@@ -104,46 +106,9 @@ pub struct AuditHead {
     pub hash: Vec<u8>,
 }
 
-/// An entry of the audit trail.
-#[derive(Debug, Clone, Record)]
-#[record(table = "audit_entries", entity = "audit_entry", tenant = organization_id, unaudited, retention = audit)]
-pub struct AuditEntry {
-    /// Whose it is; 0 for the installation.
-    #[record(key)]
-    pub organization_id: i64,
-    /// Its place, dense from 1.
-    #[record(key)]
-    pub sequence: i64,
-    /// Its id.
-    pub id: i64,
-    /// When.
-    pub time: Micros,
-    /// Who, by id.
-    #[record(plain, about = "an id, no name")]
-    pub actor: String,
-    /// What.
-    #[record(plain, about = "a name of the catalogue")]
-    pub action: String,
-    /// To what.
-    #[record(plain, about = "an entity's name")]
-    pub target_kind: String,
-    /// Its id.
-    #[record(plain, about = "an id")]
-    pub target: String,
-    /// The request.
-    #[record(plain, about = "an id")]
-    pub request: String,
-    /// What changed, personal and sealed values redacted.
-    #[record(plain, about = "redacted by the description of the record")]
-    pub diff: Json<serde_json::Value>,
-    /// The hash after it.
-    #[record(plain, about = "a hash")]
-    pub hash: Vec<u8>,
-}
-
 /// The first answer to an operation with an idempotency key.
 #[derive(Debug, Clone, Record)]
-#[record(table = "idempotency_keys", entity = "idempotency_key", tenant = organization_id, unaudited, retention = short)]
+#[record(table = "idempotency_keys", entity = "idempotency_key", tenant = organization_id, unaudited, expires = expires_at, retention = short)]
 pub struct IdempotencyKey {
     /// For whom it was done; 0 for the installation.
     #[record(key)]
@@ -199,42 +164,6 @@ impl IdempotencyKey {
             },
         })
     }
-}
-
-/// A unit of background work.
-#[derive(Debug, Clone, Record)]
-#[record(table = "jobs", entity = "job", tenant = organization_id, unaudited, retention = short,
-         unique(jobs_dedupe_key = (organization_id, queue, dedupe_key)))]
-pub struct QueuedJob {
-    /// Its id.
-    #[record(key)]
-    pub id: JobId,
-    /// For whom; 0 for the installation.
-    pub organization_id: i64,
-    /// The queue.
-    #[record(plain, about = "a registered name")]
-    pub queue: String,
-    /// The kind.
-    #[record(plain, about = "a registered name")]
-    pub kind: String,
-    /// What it needs to know.
-    #[record(plain, about = "ids of what it works on")]
-    pub payload: Json<serde_json::Value>,
-    /// 0 is critical, 3 is low.
-    pub priority: i64,
-    /// Not before.
-    pub run_at: Micros,
-    /// Jobs with the same one run in order.
-    #[record(plain, about = "an id")]
-    pub order_key: Option<String>,
-    /// At most one live job has it.
-    #[record(plain, about = "an id")]
-    pub dedupe_key: Option<String>,
-    /// Actor, request and trace.
-    #[record(plain, about = "ids")]
-    pub context: Json<serde_json::Value>,
-    /// When it was asked for.
-    pub created_at: Micros,
 }
 
 /// A claim that one process holds.

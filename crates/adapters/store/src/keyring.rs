@@ -106,10 +106,12 @@ pub const ONE_OF_EACH: &str = "SELECT k.organization_id, k.version, k.master, k.
 /// A key of an organization that was never made, or is no more, is kept for a day, in microseconds: its commit may be under way.
 pub const ORPHAN_US: i64 = 86_400_000_000;
 
-/// Removes keys of organizations that there are not, made before the first value, at most as many as the second.
+/// Removes keys of organizations that there are not, made before the first value, and those of organizations that were purged; at most
+/// as many as the second.
 pub const END_ORPHANS: &str = "DELETE FROM organization_keys WHERE (organization_id, version) IN \
-     (SELECT k.organization_id, k.version FROM organization_keys k WHERE k.organization_id <> 0 AND k.created_at <= $1 \
-      AND NOT EXISTS (SELECT 1 FROM organizations o WHERE o.id = k.organization_id) LIMIT $2)";
+     (SELECT k.organization_id, k.version FROM organization_keys k WHERE k.organization_id <> 0 AND \
+      (k.created_at <= $1 AND NOT EXISTS (SELECT 1 FROM organizations o WHERE o.id = k.organization_id) \
+       OR EXISTS (SELECT 1 FROM organizations o WHERE o.id = k.organization_id AND o.state = 'purged')) LIMIT $2)";
 
 /// Tries whether data keys open.
 ///

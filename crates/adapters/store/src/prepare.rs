@@ -7,12 +7,13 @@ use stoa_kernel::clock::{Clock, Micros};
 use stoa_kernel::context::{Context, Scope};
 use stoa_kernel::id::{EventId, Ids, JobId};
 use stoa_kernel::store::audit::{self, Entry, Hash};
+use stoa_kernel::store::queue::QueuedJob;
 use stoa_kernel::store::{
-    Commit, Field as _, Guard, Idempotency, Job, Json, Record as _, RecordMeta, StoreError, StoreErrorKind,
-    Told, Value, Write,
+    Commit, Field as _, Guard, Idempotency, Job, Json, Note, Record as _, RecordMeta, StoreError,
+    StoreErrorKind, Told, Value, Write,
 };
 
-use crate::bookkeeping::{IdempotencyKey, QueuedJob};
+use crate::bookkeeping::IdempotencyKey;
 use crate::render::{Bound, Rendered, Renderer, identity, version_guard};
 use crate::seal::Vault;
 
@@ -148,7 +149,9 @@ fn invalid(message: impl Into<String>) -> StoreError {
 pub fn sealing_organizations(cx: &Context, commit: &Commit) -> Vec<i64> {
     let mut organizations: Vec<i64> =
         commit.writes.iter().filter(|write| write.meta().has_sealed()).map(Write::organization).collect();
-    organizations.extend(commit.idempotency.as_ref().map(|_| cx.scope.number()));
+    if commit.idempotency.is_some() || !commit.jobs.is_empty() {
+        organizations.push(cx.scope.number());
+    }
     organizations.sort_unstable();
     organizations.dedup();
     organizations
@@ -181,6 +184,12 @@ impl Preparation<'_> {
                 prepared.audit.push(PreparedEntry { entry, digest });
             }
             prepared.writes.push(self.write(write)?);
+        }
+        for note in commit.notes {
+            let entry = self.noted(cx, note, now)?;
+            prepared.touched.push(entry.organization);
+            let digest = entry.digest();
+            prepared.audit.push(PreparedEntry { entry, digest });
         }
         prepared.audit.sort_by_key(|entry| entry.entry.organization);
         for job in commit.jobs {
@@ -259,6 +268,20 @@ impl Preparation<'_> {
         })
     }
 
+    fn noted(&self, cx: &Context, note: Note, now: Micros) -> Result<Entry, StoreError> {
+        Ok(Entry {
+            id: self.id::<stoa_kernel::id::AuditEntry>()?,
+            organization: cx.scope.number(),
+            time: now,
+            actor: cx.actor.label(),
+            action: note.action.to_owned(),
+            target_kind: note.target_kind.to_owned(),
+            target: note.target,
+            request: cx.request.to_string(),
+            diff: note.diff,
+        })
+    }
+
     fn event(
         &self,
         cx: &Context,
@@ -294,7 +317,7 @@ impl Preparation<'_> {
 
     fn job(&self, cx: &Context, job: Job, now: Micros) -> Result<Statement, StoreError> {
         let id: JobId = self.id()?;
-        let values = vec![
+        let mut values = vec![
             id.to_value(),
             Value::Integer(cx.scope.number()),
             Value::Text(job.queue.to_owned()),
@@ -306,7 +329,11 @@ impl Preparation<'_> {
             job.dedupe_key.to_value(),
             Json(cx.clone()).to_value(),
             now.to_value(),
+            Value::Integer(0),
+            Value::Null,
+            Value::Integer(1),
         ];
+        self.vault.seal_row(QueuedJob::META, &mut values)?;
         Ok(statement(self.renderer.insert(QueuedJob::META), values, QueuedJob::META, false))
     }
 

@@ -4,7 +4,9 @@
 //!
 //! | start at | for |
 //! |---|---|
-//! | [`clock`], [`ids`] | the system's clock; ids of a node whose number is leased |
+//! | [`clock`], [`entropy`], [`ids`] | the system's clock and random bytes; ids of a node whose number is leased |
+//! | [`blocking`], [`cache`] | work that keeps a processor busy; what was looked up already |
+//! | [`mail`], [`outbound`] | letters, and requests to somebody else |
 //! | [`janitor`] | what has expired, and what is sealed by old keys |
 //! | [`lifecycle`] | starting in order, stopping in reverse |
 //! | [`alerts`] | rules, and what fires |
@@ -16,12 +18,17 @@
 #![deny(missing_docs)]
 
 pub mod alerts;
+pub mod blocking;
+pub mod cache;
 pub mod clock;
+pub mod entropy;
 pub mod guard;
 pub mod health;
 pub mod ids;
 pub mod janitor;
 pub mod lifecycle;
 pub mod limiter;
+pub mod mail;
+pub mod outbound;
 pub mod scrub;
 pub mod trace;

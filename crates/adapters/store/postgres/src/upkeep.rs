@@ -1,6 +1,7 @@
 //! What keeps the database small, and says how it does: from the statistics that a role without privileges may read.
 
 use stoa_kernel::context::Scope;
+use stoa_kernel::id::OrganizationId;
 use stoa_kernel::store::insight::{IndexUse, Insight, Pool, TableSize, Waiting};
 use stoa_kernel::store::{BoxFuture, Kind, StoreError, Upkeep, Value};
 use stoa_store::keyring::{END_ORPHANS, ORPHAN_US};
@@ -11,8 +12,6 @@ use crate::failure;
 use crate::pipeline::Sent;
 use crate::store::PostgresStore;
 
-const PURGE: &str = "WITH over AS (SELECT ctid FROM idempotency_keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2) \
-     DELETE FROM idempotency_keys USING over WHERE idempotency_keys.ctid = over.ctid RETURNING 1::bigint";
 const WHOLE: &str = "SELECT current_setting('server_version')::text, pg_database_size(current_database())::bigint, \
      (SELECT coalesce(max(number), 0)::bigint FROM schema_migrations)";
 const TABLES: &str = "SELECT relname::text, n_live_tup::bigint, pg_table_size(relid)::bigint FROM pg_stat_user_tables \
@@ -37,13 +36,37 @@ impl Upkeep for PostgresStore {
     fn purge_expired(&self, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
         Box::pin(async move {
             let values = [Value::Integer(self.clock.now().0), Value::Integer(i64::from(limit))];
-            let sent = Sent { sql: PURGE, values: &values, kinds: &[Kind::Integer, Kind::Integer] };
-            let removed = self.within(Scope::System, None, sent).await?.len();
+            let mut removed = 0;
+            for (table, column) in self.registry.expiring() {
+                let sql = format!(
+                    "WITH over AS (SELECT ctid FROM {table} WHERE {column} <= $1 ORDER BY {column} LIMIT $2) \
+                     DELETE FROM {table} USING over WHERE {table}.ctid = over.ctid RETURNING 1::bigint"
+                );
+                let sent = Sent { sql: &sql, values: &values, kinds: &[Kind::Integer, Kind::Integer] };
+                removed = removed.max(self.within(Scope::System, None, sent).await?.len());
+            }
             let before = [Value::Integer(self.clock.now().0 - ORPHAN_US), Value::Integer(i64::from(limit))];
             let sql = format!("{END_ORPHANS} RETURNING 1::bigint");
             let sent = Sent { sql: &sql, values: &before, kinds: &[Kind::Integer, Kind::Integer] };
             let orphaned = self.within(Scope::System, None, sent).await?.len();
             Ok(u32::try_from(removed.max(orphaned)).unwrap_or(u32::MAX))
+        })
+    }
+
+    fn purge_organization(
+        &self,
+        organization: OrganizationId,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<u32, StoreError>> {
+        Box::pin(async move {
+            let values = [Value::Integer(organization.to_i64()), Value::Integer(i64::from(limit))];
+            let mut most = 0;
+            for purge in self.registry.purges() {
+                let sql = format!("{purge} RETURNING 1::bigint");
+                let sent = Sent { sql: &sql, values: &values, kinds: &[Kind::Integer, Kind::Integer] };
+                most = most.max(self.within(Scope::System, None, sent).await?.len());
+            }
+            Ok(u32::try_from(most).unwrap_or(u32::MAX))
         })
     }
 

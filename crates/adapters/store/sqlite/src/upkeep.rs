@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rusqlite::Connection;
+use stoa_kernel::id::OrganizationId;
 use stoa_kernel::store::insight::{IndexUse, Insight, Pool, TableSize};
 use stoa_kernel::store::{BoxFuture, StoreError, Upkeep};
 use stoa_store::keyring::{END_ORPHANS, ORPHAN_US};
@@ -16,14 +17,26 @@ const PAGES_MAX: i64 = 100_000;
 
 impl Upkeep for SqliteStore {
     fn purge_expired(&self, limit: u32) -> BoxFuture<'_, Result<u32, StoreError>> {
-        const PURGE: &str = "DELETE FROM main.idempotency_keys WHERE (organization_id, actor, key) IN \
-             (SELECT organization_id, actor, key FROM main.idempotency_keys WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
         let now = self.clock.now().0;
+        let purges: Vec<String> = self
+            .registry
+            .expiring()
+            .map(|(table, column)| {
+                format!(
+                    "DELETE FROM main.{table} WHERE rowid IN \
+                     (SELECT rowid FROM main.{table} WHERE {column} <= ?1 ORDER BY {column} LIMIT ?2)"
+                )
+            })
+            .collect();
         Box::pin(async move {
-            let removed = self
-                .writer
-                .task(move |connection| connection.prepare_cached(PURGE)?.execute((now, limit)))
-                .await?;
+            let mut removed = 0;
+            for purge in purges {
+                let ended = self
+                    .writer
+                    .task(move |connection| connection.prepare_cached(&purge)?.execute((now, limit)))
+                    .await?;
+                removed = removed.max(ended);
+            }
             let orphaned = self
                 .writer
                 .task(move |connection| {
@@ -31,6 +44,27 @@ impl Upkeep for SqliteStore {
                 })
                 .await?;
             Ok(u32::try_from(removed.max(orphaned)).unwrap_or(u32::MAX))
+        })
+    }
+
+    fn purge_organization(
+        &self,
+        organization: OrganizationId,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<u32, StoreError>> {
+        Box::pin(async move {
+            let mut most = 0;
+            for purge in self.registry.purges() {
+                let purge = purge.replace("FROM ", "FROM main.");
+                let removed = self
+                    .writer
+                    .task(move |connection| {
+                        connection.prepare_cached(&purge)?.execute((organization.to_i64(), limit))
+                    })
+                    .await?;
+                most = most.max(removed);
+            }
+            Ok(u32::try_from(most).unwrap_or(u32::MAX))
         })
     }
 

@@ -11,8 +11,9 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension as _};
 use stoa_kernel::clock::{Clock, Micros};
 use stoa_kernel::context::Scope;
 use stoa_kernel::store::audit::{self, GENESIS, Hash};
+use stoa_kernel::store::trail::AuditEntry;
 use stoa_kernel::store::{Receipt, StoreError, StoreErrorKind, Value};
-use stoa_store::bookkeeping::{AuditEntry, StoredEvent};
+use stoa_store::bookkeeping::StoredEvent;
 use stoa_store::prepare::{Prepared, PreparedEntry, PreparedEvent, Statement};
 use tokio::sync::oneshot;
 

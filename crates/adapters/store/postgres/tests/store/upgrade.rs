@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stoa_conformance::orphans::are_removed_after_a_day;
-use stoa_conformance::upgrade::{read, write};
+use stoa_conformance::upgrade::{read, records, write};
 use stoa_harness::Postgres;
 use stoa_identity::RECORDS;
 use stoa_kernel::clock::{Clock as _, Manual};
@@ -31,11 +31,11 @@ async fn data_of_every_earlier_version_is_kept() {
         };
         let options = |count: usize| Options {
             migrations: &ALL[..count],
-            registry: Registry::with(RECORDS),
+            registry: Registry::with(records(count)),
             ..setup::options(database.url())
         };
         assert_eq!(apply(earlier).await, earlier);
-        let written = write(&setup::subject(options(earlier), Box::new(())).await, "kept").await;
+        let written = write(&setup::subject(options(earlier), Box::new(())).await, "kept", earlier).await;
         assert_eq!(apply(ALL.len()).await, ALL.len() - earlier);
         assert_eq!(apply(ALL.len()).await, 0, "applying twice is applying once");
         read(&setup::subject(options(ALL.len()), Box::new(())).await, &written).await;

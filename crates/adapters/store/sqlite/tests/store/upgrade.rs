@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stoa_conformance::orphans::are_removed_after_a_day;
-use stoa_conformance::upgrade::{read, write};
+use stoa_conformance::upgrade::{read, records, write};
 use stoa_identity::RECORDS;
 use stoa_kernel::clock::{Clock as _, Manual};
 use stoa_runtime::clock::SystemClock;
@@ -19,10 +19,10 @@ async fn data_of_every_earlier_version_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let options = |count: usize| Options {
             migrations: &ALL[..count],
-            registry: Registry::with(RECORDS),
+            registry: Registry::with(records(count)),
             ..setup::options(folder.path())
         };
-        let written = write(&setup::subject(options(earlier), Box::new(())), "kept").await;
+        let written = write(&setup::subject(options(earlier), Box::new(())), "kept", earlier).await;
         let upgraded = setup::subject(options(ALL.len()), Box::new(()));
         read(&upgraded, &written).await;
         drop(upgraded);
