@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 /// A mail address, its domain in lower case. Its `Debug` shows only the domain.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Email(String);
@@ -20,7 +22,8 @@ impl FromStr for Email {
 
     /// Reads the `addr-spec` of RFC 5322 without comments, quoted local parts or address literals, which nobody uses to sign in.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (local, domain) = text.trim().rsplit_once('@').ok_or(ParseEmailError)?;
+        let text: String = text.trim().nfc().collect();
+        let (local, domain) = text.rsplit_once('@').ok_or(ParseEmailError)?;
         let domain = domain.to_lowercase();
         let local_is_good = !local.is_empty()
             && local.len() <= 64
@@ -41,6 +44,14 @@ impl FromStr for Email {
         } else {
             Err(ParseEmailError)
         }
+    }
+}
+
+impl Email {
+    /// What two spellings of one mailbox share: upper and lower case are told apart by hardly any server, and by no person.
+    #[must_use]
+    pub(crate) fn folded(&self) -> String {
+        self.0.to_lowercase()
     }
 }
 

@@ -3,20 +3,23 @@
 //! ```text
 //! active ⇄ suspended
 //!    └──────┴──► archived
+//!    └──────┴───────┴──► purging ──► purged: a tombstone
 //! ```
 
 mod archive;
 mod create;
 mod events;
 mod fetch;
+mod purge;
 mod slug;
 mod suspend;
 mod update;
 
 pub use archive::archive;
 pub use create::{Draft, create};
-pub use events::{Archived, Created, EVENT_TYPES, Resumed, Suspended, Updated};
+pub use events::{Archived, Created, EVENT_TYPES, PurgeBegun, Purged, Resumed, Suspended, Updated};
 pub use fetch::{Listing, by_id, by_slug, page};
+pub use purge::{purge, purged};
 pub use slug::{ParseSlugError, Slug};
 pub use suspend::{resume, suspend};
 pub use update::{Change, update};
@@ -31,6 +34,7 @@ use stoa_kernel::id::OrganizationId;
 use stoa_kernel::store::{Json, Personal, Record, StoreError};
 
 use crate::email::Email;
+use crate::plan::{Limits, Plan};
 
 /// The most characters of a name.
 pub const NAME_CHARS_MAX: usize = 120;
@@ -70,6 +74,13 @@ pub struct Organization {
     pub created_at: Micros,
     /// When it was last changed.
     pub updated_at: Micros,
+    /// How much it may have.
+    pub plan: Plan,
+    /// What an operator has set beside the plan.
+    #[record(plain, about = "limits of an organization")]
+    pub limits: Json<Limits>,
+    /// Whether its members need a second factor.
+    pub mfa_required: bool,
 }
 
 impl Organization {
@@ -88,11 +99,15 @@ pub enum State {
     Suspended,
     /// Kept to be read, never changed again.
     Archived,
+    /// Everything in it is being removed.
+    Purging,
+    /// Everything in it was removed.
+    Purged,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Active, Self::Suspended, Self::Archived];
+    pub const ALL: [Self; 5] = [Self::Active, Self::Suspended, Self::Archived, Self::Purging, Self::Purged];
 
     /// Its name.
     #[must_use]
@@ -101,6 +116,8 @@ impl State {
             Self::Active => "active",
             Self::Suspended => "suspended",
             Self::Archived => "archived",
+            Self::Purging => "purging",
+            Self::Purged => "purged",
         }
     }
 }
@@ -118,7 +135,7 @@ impl FromStr for State {
         Self::ALL
             .into_iter()
             .find(|state| state.name() == text)
-            .ok_or_else(|| format!("expected active, suspended or archived, got \"{text}\""))
+            .ok_or_else(|| format!("expected active, suspended, archived, purging or purged, got \"{text}\""))
     }
 }
 

@@ -8,6 +8,7 @@ use stoa_kernel::store::{Commit, Decided, Json, Personal, StoreError, StoreError
 
 use super::{Created, Error, Organization, Slug, State, wrong};
 use crate::email::Email;
+use crate::plan::{Limits, Plan};
 
 /// What a new organization is to be.
 #[derive(Debug, Clone)]
@@ -26,7 +27,12 @@ pub struct Draft {
 ///
 /// # Errors
 /// [`Error::Invalid`], and [`Error::Store`] when no id can be issued.
-pub fn create(draft: Draft, ids: &dyn Ids, clock: &dyn Clock) -> Result<Decided<Organization>, Error> {
+pub fn create(
+    draft: Draft,
+    plan: Plan,
+    ids: &dyn Ids,
+    clock: &dyn Clock,
+) -> Result<Decided<Organization>, Error> {
     let wrong = wrong(Some(&draft.name), Some(&draft.settings));
     if !wrong.is_empty() {
         return Err(Error::Invalid(wrong));
@@ -40,6 +46,9 @@ pub fn create(draft: Draft, ids: &dyn Ids, clock: &dyn Clock) -> Result<Decided<
         contact_email: draft.contact_email.map(Personal),
         settings: Json(draft.settings),
         state: State::Active,
+        plan,
+        limits: Json(Limits::default()),
+        mfa_required: false,
         version: 1,
         created_at: now,
         updated_at: now,

@@ -26,7 +26,7 @@ macro_rules! events {
                 pub slug: String,
                 /// Its name for people.
                 pub name: String,
-                /// Where it is in its life: active, suspended or archived.
+                /// Where it is in its life: active, suspended, archived, purging or purged.
                 pub state: String,
                 #[serde(skip)]
                 version: i64,
@@ -79,4 +79,8 @@ events! {
     Resumed "organization.resumed" "A suspended organization is active again.";
     /// It was archived.
     Archived "organization.archived" "An organization was archived: it can be read, and never changes again.";
+    /// Everything in it is being removed.
+    PurgeBegun "organization.purge_begun" "Everything in an organization is being removed.";
+    /// Everything in it was removed.
+    Purged "organization.purged" "Everything in an organization was removed; a tombstone stays.";
 }
