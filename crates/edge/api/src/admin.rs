@@ -2,6 +2,8 @@
 
 mod database;
 mod rotate_keys;
+mod signing_keys;
+mod users;
 
 use std::sync::Arc;
 
@@ -11,5 +13,12 @@ use utoipa_axum::routes;
 use crate::platform::Platform;
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
-    OpenApiRouter::new().routes(routes!(database::database)).routes(routes!(rotate_keys::rotate_keys))
+    OpenApiRouter::new()
+        .routes(routes!(database::database))
+        .routes(routes!(rotate_keys::rotate_keys))
+        .routes(routes!(signing_keys::rotate))
+        .routes(routes!(users::list))
+        .routes(routes!(users::get))
+        .routes(routes!(users::suspend))
+        .routes(routes!(users::resume))
 }

@@ -14,6 +14,7 @@ use stoa_kernel::store::EventFilter;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::caller::Caller;
 use crate::platform::Platform;
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
@@ -24,8 +25,13 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
 }
 
 /// Which events are wanted, and of whom.
-fn filter(platform: &Platform, params: &mut Params) -> (Scope, EventFilter) {
-    let scope = params.read::<OrganizationId>("organization").map_or(Scope::System, Scope::Organization);
+fn filter(platform: &Platform, caller: &Caller, params: &mut Params) -> (Scope, EventFilter) {
+    let asked = params.read::<OrganizationId>("organization");
+    let own = caller.cx.scope.organization();
+    if own.is_some() && asked.is_some() && asked != own {
+        params.wrong("organization", "names another organization than the request is about");
+    }
+    let scope = own.or(asked).map_or(Scope::System, Scope::Organization);
     let kinds: Vec<String> =
         params.text("type").map(|list| list.split(',').map(str::to_owned).collect()).unwrap_or_default();
     let known = |kind: &str| platform.event_types.iter().any(|known| known.name == kind);

@@ -3,18 +3,35 @@
 //! What it may not know: an adapter, a driver.
 #![deny(missing_docs)]
 
+pub mod access;
 mod admin;
+mod api_keys;
+mod audit;
+mod auth;
+mod body;
+mod call;
+mod caller;
 mod events;
+mod flags;
+mod identity_providers;
+mod invitations;
+mod me;
+mod members;
 mod openapi;
 mod operator;
 mod ops;
 mod organizations;
+mod pages;
+mod permissions;
+mod plan;
 mod platform;
 mod privacy;
 mod render;
+mod roles;
 mod telemetry;
 
 pub use operator::OperatorToken;
+pub use permissions::page as permissions_page;
 pub use platform::{Parts, Platform};
 
 use std::sync::Arc;
@@ -27,7 +44,17 @@ use utoipa_axum::router::OpenApiRouter;
 
 fn operations() -> OpenApiRouter<Arc<Platform>> {
     OpenApiRouter::with_openapi(openapi::frame())
+        .merge(auth::router())
+        .merge(me::router())
         .merge(organizations::router())
+        .merge(members::router())
+        .merge(invitations::router())
+        .merge(roles::router())
+        .merge(api_keys::router())
+        .merge(flags::router())
+        .merge(plan::router())
+        .merge(audit::router())
+        .merge(identity_providers::router())
         .merge(events::router())
         .merge(privacy::router())
         .merge(telemetry::router())
@@ -45,8 +72,10 @@ pub fn router(platform: &Arc<Platform>) -> Router {
     let (api, document) = operations().split_for_parts();
     let document = openapi::complete(document);
     let api = api
+        .layer(from_fn_with_state(Arc::clone(platform), caller::enter))
         .layer(from_fn_with_state(Arc::clone(&platform.shedder), stoa_http::shed::shed))
-        .merge(ops::docs::router(&document));
+        .merge(ops::docs::router(&document))
+        .merge(pages::router());
     Router::new()
         .merge(api)
         .merge(ops::router())
@@ -58,6 +87,7 @@ pub fn router(platform: &Arc<Platform>) -> Router {
         .layer(stoa_http::headers::cors(&platform.cors_origins))
         .layer(from_fn(stoa_http::headers::secure))
         .layer(from_fn_with_state(Arc::clone(&platform.observer), stoa_http::observe::observe))
+        .layer(from_fn_with_state(platform.proxies.clone(), stoa_http::proxy::unwrap))
         .with_state(Arc::clone(platform))
 }
 

@@ -4,6 +4,7 @@ mod create;
 mod get;
 mod list;
 mod patch;
+mod purge;
 mod state;
 
 use std::sync::Arc;
@@ -15,8 +16,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 use stoa_http::idempotency::{Key, once};
-use stoa_http::problem::FieldProblem;
-use stoa_http::{Problem, etag, fields};
+use stoa_http::{Problem, etag};
 use stoa_identity::organization::{self, Organization};
 use stoa_kernel::clock::Clock;
 use stoa_kernel::context::Context;
@@ -39,6 +39,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(state::suspend))
         .routes(routes!(state::resume))
         .routes(routes!(state::archive))
+        .routes(routes!(purge::purge))
 }
 
 /// An organization.
@@ -61,9 +62,14 @@ pub(crate) struct View {
     /// What it has set, by name.
     #[schema(value_type = std::collections::HashMap<String, String>)]
     settings: Value,
-    /// Where it is in its life: `active`, `suspended` or `archived`.
-    #[schema(example = "active", pattern = "^(active|suspended|archived)$")]
+    /// Where it is in its life: `active`, `suspended`, `archived`, `purging` or `purged`.
+    #[schema(example = "active", pattern = "^(active|suspended|archived|purging|purged)$")]
     state: &'static str,
+    /// How much it may have: `free`, `team`, `business` or `unlimited`.
+    #[schema(example = "unlimited")]
+    plan: &'static str,
+    /// Whether its members need a second factor.
+    mfa_required: bool,
     /// Counts its changes; also its entity tag.
     version: i64,
     /// When it was made.
@@ -97,7 +103,7 @@ fn settings(value: SchemaType) -> Object {
 }
 
 impl View {
-    fn of(organization: &Organization) -> Self {
+    pub(crate) fn of(organization: &Organization) -> Self {
         Self {
             id: organization.id.to_string(),
             slug: organization.slug.to_string(),
@@ -105,6 +111,8 @@ impl View {
             contact_email: organization.contact_email.as_ref().map(|email| email.to_string()),
             settings: serde_json::to_value(&organization.settings).unwrap_or_default(),
             state: organization.state.name(),
+            plan: organization.plan.name(),
+            mfa_required: organization.mfa_required,
             version: organization.version,
             created_at: rfc3339::text(organization.created_at),
             updated_at: rfc3339::text(organization.updated_at),
@@ -113,16 +121,9 @@ impl View {
 }
 
 /// What the context's errors are called at the edge.
-fn problem(error: &organization::Error) -> Problem {
+pub(crate) fn problem(error: &organization::Error) -> Problem {
     match error {
-        organization::Error::Invalid(wrong) => {
-            let wrong = wrong.iter().map(|(pointer, message)| FieldProblem {
-                pointer: (*pointer).to_owned(),
-                code: "invalid_value",
-                message: message.clone(),
-            });
-            fields::invalid(wrong.collect())
-        }
+        organization::Error::Invalid(wrong) => render::invalid(wrong),
         other => Problem::of(other),
     }
 }

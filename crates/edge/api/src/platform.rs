@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use stoa_http::browser::Cookies;
 use stoa_http::idempotency::InFlight;
-use stoa_http::observe::{Observer, Seen};
+use stoa_http::observe::Observer;
+use stoa_http::proxy::Proxies;
 use stoa_http::shed::Shedder;
+use stoa_identity::Identity;
 use stoa_kernel::clock::Clock;
-use stoa_kernel::context::{Actor, Context, Scope};
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::registry::Kept;
-use stoa_kernel::store::{CursorKey, EventLog, EventType, Keyring, Store, Upkeep};
+use stoa_kernel::store::{AuditTrail, CursorKey, EventLog, EventType, Keyring, Store, Upkeep};
 use stoa_outbox::Feed;
 use stoa_runtime::alerts::Traffic;
 use stoa_runtime::health::Health;
@@ -35,8 +37,14 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Signs cursors.
     pub cursors: CursorKey,
-    /// Lets the operator in, until there are accounts.
+    /// Lets the operator in.
     pub operator: OperatorToken,
+    /// Who there is.
+    pub identity: Arc<Identity>,
+    /// The audit trail, for proofs.
+    pub trail: Arc<dyn AuditTrail>,
+    /// How many attempts of one address on one name are let through in a minute.
+    pub attempts: u32,
     /// Every type of event.
     pub event_types: Vec<EventType>,
     /// Every column that is kept, and why.
@@ -71,6 +79,8 @@ pub struct Parts {
     pub rate: Rate,
     /// Who may call from a browser on another origin.
     pub cors_origins: Vec<String>,
+    /// The proxies that are believed.
+    pub proxies: Proxies,
 }
 
 /// What operations work with.
@@ -82,6 +92,10 @@ pub struct Platform {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cursors: CursorKey,
     pub(crate) operator: OperatorToken,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) trail: Arc<dyn AuditTrail>,
+    pub(crate) attempts: u32,
+    pub(crate) cookies: Cookies,
     pub(crate) event_types: Vec<EventType>,
     pub(crate) kept: Vec<Kept>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
@@ -96,6 +110,7 @@ pub struct Platform {
     pub(crate) observer: Arc<Observer>,
     pub(crate) shedder: Arc<Shedder>,
     pub(crate) cors_origins: Vec<String>,
+    pub(crate) proxies: Proxies,
 }
 
 impl std::fmt::Debug for Platform {
@@ -130,6 +145,10 @@ impl Platform {
             clock: parts.clock,
             cursors: parts.cursors,
             operator: parts.operator,
+            cookies: Cookies::new(&parts.identity.issuer(), &parts.cors_origins),
+            identity: parts.identity,
+            trail: parts.trail,
+            attempts: parts.attempts,
             event_types: parts.event_types,
             kept: parts.kept,
             upkeep: parts.upkeep,
@@ -144,17 +163,7 @@ impl Platform {
             observer: Arc::new(observer),
             shedder: Arc::new(shedder),
             cors_origins: parts.cors_origins,
+            proxies: parts.proxies,
         })
-    }
-
-    /// The context of what the operator asks: that of the installation.
-    pub(crate) fn system(&self, seen: Seen) -> Context {
-        Context {
-            scope: Scope::System,
-            actor: Actor::System,
-            request: seen.request,
-            trace: Some(seen.trace),
-            deadline: Some(seen.deadline),
-        }
     }
 }

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::operator::Operator;
+use crate::caller::Caller;
 use crate::platform::Platform;
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
@@ -90,7 +90,7 @@ fn scrub_texts(value: &mut Value) {
 )]
 pub(crate) async fn report(
     State(platform): State<Arc<Platform>>,
-    Operator(_): Operator,
+    _: Caller,
     signal: Result<Path<String>, axum::extract::rejection::PathRejection>,
     headers: HeaderMap,
     body: Body,

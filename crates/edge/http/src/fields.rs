@@ -127,6 +127,63 @@ impl Fields {
         self.optional(name)
     }
 
+    /// Anything that serde reads: numbers, booleans, lists. `None` is absent or wrong; null is wrong.
+    pub fn value<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let value = self.members.shift_remove(name)?;
+        match serde_json::from_value(value) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refuse(name, "invalid_type", error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A number within a range.
+    pub fn number(&mut self, name: &str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
+        let number: i64 = self.value(name)?;
+        match u32::try_from(number).ok().filter(|number| range.contains(number)) {
+            Some(number) => Some(number),
+            None => {
+                self.refuse(
+                    name,
+                    "invalid_value",
+                    format!("is a number from {} to {}", range.start(), range.end()),
+                );
+                None
+            }
+        }
+    }
+
+    /// A list of texts, each read as its type.
+    pub fn list<T: FromStr<Err: Display>>(&mut self, name: &str, most: usize) -> Option<Vec<T>> {
+        let texts: Vec<String> = self.value(name)?;
+        if texts.len() > most {
+            self.refuse(name, "invalid_value", format!("has at most {most} entries"));
+            return None;
+        }
+        let mut read = Vec::with_capacity(texts.len());
+        for text in texts {
+            match text.parse::<T>() {
+                Ok(value) => read.push(value),
+                Err(error) => {
+                    self.refuse(name, "invalid_value", error.to_string());
+                    return None;
+                }
+            }
+        }
+        Some(read)
+    }
+
+    /// Anything at all, which must be there and is looked at by somebody else.
+    pub fn any(&mut self, name: &str) -> Option<Value> {
+        let value = self.members.shift_remove(name);
+        if value.is_none() {
+            self.refuse(name, "required", "is required");
+        }
+        value
+    }
+
     /// A table of texts.
     pub fn texts(&mut self, name: &str) -> Option<Vec<(String, Value)>> {
         match self.members.shift_remove(name)? {

@@ -48,6 +48,8 @@ pub fn cors(origins: &[String]) -> CorsLayer {
             observe::DEADLINE,
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("stoa-organization"),
+            HeaderName::from_static("x-api-key"),
+            crate::browser::CSRF,
         ])
         .expose_headers([
             header::ETAG,

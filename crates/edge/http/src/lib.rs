@@ -10,9 +10,12 @@
 //! | [`fields`], [`params`] | bodies and queries, with every mistake told at once |
 //! | [`etag`] | versions and preconditions (RFC 9110, section 13) |
 //! | [`idempotency`] | one operation, however often it is sent |
+//! | [`browser`] | cookies, and requests that other sites make browsers send |
+//! | [`proxy`] | the address of the client, behind proxies |
 //! | [`headers`] | security headers, CORS, compression |
 #![deny(missing_docs)]
 
+pub mod browser;
 pub mod etag;
 pub mod fields;
 pub mod headers;
@@ -20,6 +23,7 @@ pub mod idempotency;
 pub mod observe;
 pub mod params;
 pub mod problem;
+pub mod proxy;
 pub mod shed;
 
 pub use problem::Problem;

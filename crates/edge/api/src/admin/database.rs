@@ -7,7 +7,7 @@ use stoa_http::Problem;
 use stoa_kernel::store::insight::{self, Insight};
 use utoipa::ToSchema;
 
-use crate::operator::Operator;
+use crate::caller::Caller;
 use crate::platform::Platform;
 
 /// A look into the database: whatever the engine offers.
@@ -141,7 +141,7 @@ impl From<Insight> for View {
 )]
 pub(crate) async fn database(
     State(platform): State<Arc<Platform>>,
-    Operator(_): Operator,
+    _: Caller,
 ) -> Result<Json<View>, Problem> {
     let found = platform.upkeep.insight().await.map_err(|error| Problem::of(&error))?;
     Ok(Json(found.into()))

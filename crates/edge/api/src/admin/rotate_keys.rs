@@ -6,7 +6,7 @@ use serde::Serialize;
 use stoa_http::Problem;
 use utoipa::ToSchema;
 
-use crate::operator::Operator;
+use crate::caller::Caller;
 use crate::platform::Platform;
 
 /// What was done.
@@ -28,7 +28,7 @@ pub(crate) struct View {
 )]
 pub(crate) async fn rotate_keys(
     State(platform): State<Arc<Platform>>,
-    Operator(cx): Operator,
+    Caller { cx, .. }: Caller,
 ) -> Result<Json<View>, Problem> {
     // A task of its own: it goes on to the end also when nobody waits for the answer any more.
     let (keyring, cleaning) = (Arc::clone(&platform.keyring), Arc::clone(&platform.cleaning));

@@ -10,7 +10,7 @@ use stoa_kernel::store::{Envelope, Value};
 use utoipa::ToSchema;
 
 use super::{failed, filter, fingerprint};
-use crate::operator::Operator;
+use crate::caller::Caller;
 use crate::platform::Platform;
 
 /// A page of events.
@@ -44,12 +44,12 @@ pub(crate) struct Listed {
 )]
 pub(crate) async fn list(
     State(platform): State<Arc<Platform>>,
-    Operator(_): Operator,
+    caller: Caller,
     uri: Uri,
 ) -> Result<Json<Listed>, Problem> {
     let mut params = Params::of(&uri);
     let (limit, cursor) = (params.limit(), params.text("cursor"));
-    let (scope, filter) = filter(&platform, &mut params);
+    let (scope, filter) = filter(&platform, &caller, &mut params);
     let print = fingerprint(scope, &filter);
     let after = cursor.and_then(|cursor| {
         platform.cursors.open(print, &cursor).map_err(|error| params.wrong("cursor", error.to_string())).ok()

@@ -15,13 +15,25 @@ use stoa_kernel::store::event::RESTORED;
 use stoa_runtime::lifecycle::Phase;
 
 use super::{failed, filter};
-use crate::operator::Operator;
+use crate::caller::{Caller, Credential};
 use crate::platform::Platform;
 
 /// Between comments that keep the connection open.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The most events that are read at once.
 const STEP: u32 = 200;
+
+/// How long nothing happens before it is looked whether the caller may go on.
+const LOOK: Duration = Duration::from_millis(500);
+
+async fn is_still_good(platform: &Platform, caller: &Caller) -> bool {
+    let (session, key) = match &caller.credential {
+        Credential::Session(known) => (Some(known.session.id), None),
+        Credential::Key(key, _) => (None, Some(key.as_ref())),
+        _ => return true,
+    };
+    platform.identity.is_still_good(&caller.cx, session, key).await.unwrap_or(false)
+}
 
 /// The place before the last restoration, if there was one.
 async fn before_restoration(platform: &Platform) -> Result<Option<i64>, Problem> {
@@ -53,12 +65,12 @@ async fn before_restoration(platform: &Platform) -> Result<Option<i64>, Problem>
 )]
 pub(crate) async fn stream(
     State(platform): State<Arc<Platform>>,
-    Operator(_): Operator,
+    caller: Caller,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let mut params = Params::of(&uri);
-    let (scope, filter) = filter(&platform, &mut params);
+    let (scope, filter) = filter(&platform, &caller, &mut params);
     let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("").parse::<EventId>());
     let seen = match last {
         None => None,
@@ -89,13 +101,19 @@ pub(crate) async fn stream(
         None => platform.log.head().await.map_err(|error| failed(&error))?,
     };
     let follower = platform.feed.follow(Arc::clone(&platform.log), scope, position, filter);
-    let events = stream::unfold((platform, follower, place), |(platform, mut follower, place)| async {
+    let state = (platform, caller, follower, place);
+    let events = stream::unfold(state, |(platform, caller, mut follower, place)| async {
         let mut phase = platform.health.phases();
         let events = tokio::select! {
             events = follower.next(STEP) => events.ok()?,
+            () = tokio::time::sleep(LOOK) => Vec::new(),
             // A process that ends lets go: the client continues elsewhere with the last id.
             _ = phase.wait_for(|phase| *phase == Phase::Draining) => return None,
         };
+        // Whoever was let in may have been signed out, removed or suspended meanwhile.
+        if !is_still_good(&platform, &caller).await {
+            return None;
+        }
         let items: Vec<_> = events
             .into_iter()
             .map(|event| {
@@ -103,7 +121,7 @@ pub(crate) async fn stream(
                 Ok(Event::default().id(event.event_id.to_string()).event(event.kind).data(data))
             })
             .collect();
-        Some((stream::iter(items), (platform, follower, place)))
+        Some((stream::iter(items), (platform, caller, follower, place)))
     });
     Ok(Sse::new(events.flatten()).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }

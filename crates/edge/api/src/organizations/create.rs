@@ -9,12 +9,13 @@ use stoa_http::Problem;
 use stoa_http::fields::{self, Fields};
 use stoa_http::idempotency::{Key, once};
 use stoa_identity::Email;
+use stoa_identity::access::Role;
 use stoa_identity::organization::{self, Draft, Error, Slug};
 use stoa_kernel::store::Decided;
 use utoipa::ToSchema;
 
 use super::{View, problem};
-use crate::operator::Operator;
+use crate::caller::{Caller, Credential};
 use crate::platform::Platform;
 use crate::render;
 
@@ -59,7 +60,7 @@ pub(crate) struct DraftDocument {
 )]
 pub(crate) async fn create(
     State(platform): State<Arc<Platform>>,
-    Operator(cx): Operator,
+    caller: Caller,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
@@ -82,13 +83,26 @@ pub(crate) async fn create(
     };
     let draft = Draft { slug, name, contact_email, settings };
     let decide = async {
-        let Decided { value, commit } =
-            organization::create(draft, platform.ids.as_ref(), platform.clock.as_ref())
-                .map_err(|error| problem(&error))?;
+        let Decided { value, commit } = organization::create(
+            draft,
+            platform.identity.settings().plan,
+            platform.ids.as_ref(),
+            platform.clock.as_ref(),
+        )
+        .map_err(|error| problem(&error))?;
+        // Whoever makes it answers for it.
+        let commit = match &caller.credential {
+            Credential::Session(known) => {
+                let joined = platform.identity.joining(value.id, known.session.user_id, Role::Owner);
+                commit.and(joined.map_err(|error| render::problem(&error))?)
+            }
+            _ => commit,
+        };
         let mut reply = render::reply(StatusCode::CREATED, &value.id, value.version, &View::of(&value))?;
         reply.headers.push(("location".to_owned(), format!("/v1/organizations/{}", value.id)));
         Ok((value, commit, reply))
     };
     let refusal = |error, value: &_| problem(&Error::of_commit(error, value));
-    once(platform.store.as_ref(), &cx, &platform.in_flight, key, platform.clock.now(), decide, refusal).await
+    once(platform.store.as_ref(), &caller.cx, &platform.in_flight, key, platform.clock.now(), decide, refusal)
+        .await
 }

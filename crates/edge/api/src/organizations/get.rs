@@ -7,7 +7,7 @@ use stoa_http::{Problem, etag, idempotency};
 use stoa_identity::organization::{self, Slug};
 
 use super::{Named, View, id, problem};
-use crate::operator::Operator;
+use crate::caller::Caller;
 use crate::platform::Platform;
 use crate::render;
 
@@ -28,7 +28,7 @@ use crate::render;
 )]
 pub(crate) async fn get(
     State(platform): State<Arc<Platform>>,
-    Operator(cx): Operator,
+    Caller { cx, .. }: Caller,
     Named(text): Named,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

@@ -11,7 +11,7 @@ use stoa_kernel::store::PageRequest;
 use utoipa::ToSchema;
 
 use super::{View, problem};
-use crate::operator::Operator;
+use crate::caller::Caller;
 use crate::platform::Platform;
 
 /// A page of organizations.
@@ -37,7 +37,7 @@ pub(crate) struct Listed {
     params(
         ("limit" = Option<u32>, Query, description = "The most of a page; 20 without", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "Where the page before ended: its `nextCursor`"),
-        ("state" = Option<String>, Query, description = "Only those that are `active`, `suspended` or `archived`", pattern = "^(active|suspended|archived)$"),
+        ("state" = Option<String>, Query, description = "Only those in this state", pattern = "^(active|suspended|archived|purging|purged)$"),
         ("slugPrefix" = Option<String>, Query, description = "Only those whose slug begins so", max_length = 40),
         ("sort" = Option<String>, Query, description = "`id`, `-id`, `slug` or `-slug`; `id` without", pattern = "^-?(id|slug)$"),
         ("count" = Option<bool>, Query, description = "Whether to say how many there are in all"),
@@ -46,7 +46,7 @@ pub(crate) struct Listed {
 )]
 pub(crate) async fn list(
     State(platform): State<Arc<Platform>>,
-    Operator(cx): Operator,
+    Caller { cx, .. }: Caller,
     uri: Uri,
 ) -> Result<Json<Listed>, Problem> {
     let mut params = Params::of(&uri);

@@ -12,7 +12,7 @@ use stoa_identity::organization::{self, Change, Slug};
 use utoipa::ToSchema;
 
 use super::{Asked, Named, change};
-use crate::operator::Operator;
+use crate::caller::Caller;
 use crate::platform::Platform;
 
 /// What is to be different: a JSON Merge Patch (RFC 7396).
@@ -32,6 +32,9 @@ pub(crate) struct PatchDocument {
     /// Settings to change; null removes one. There are at most 64 afterwards.
     #[schema(schema_with = super::settings_patch_schema, required = false)]
     settings: Option<BTreeMap<String, Option<String>>>,
+    /// Whether its members need a second factor.
+    #[schema(nullable = false)]
+    mfa_required: Option<bool>,
 }
 
 /// Change an organization
@@ -55,7 +58,7 @@ pub(crate) struct PatchDocument {
 )]
 pub(crate) async fn patch(
     State(platform): State<Arc<Platform>>,
-    Operator(cx): Operator,
+    Caller { cx, .. }: Caller,
     Named(text): Named,
     uri: Uri,
     headers: HeaderMap,
@@ -66,6 +69,7 @@ pub(crate) async fn patch(
     let (slug, name) = (given.optional::<Slug>("slug"), given.optional::<String>("name"));
     let contact_email = given.nullable::<Email>("contactEmail");
     let settings = given.texts("settings");
+    let mfa_required = given.value::<bool>("mfaRequired");
     let texts: Option<BTreeMap<String, String>> = settings.as_ref().map(|texts| {
         let set = texts.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
         set.collect()
@@ -84,7 +88,11 @@ pub(crate) async fn patch(
             }
             merged
         });
-        organization::update(found, Change { slug, name, contact_email, settings }, clock)
+        organization::update(
+            found,
+            Change { slug, name, contact_email, settings, mfa_required, ..Change::default() },
+            clock,
+        )
     })
     .await
 }

@@ -9,7 +9,7 @@ use stoa_http::Problem;
 use stoa_identity::organization;
 
 use super::{Asked, Named, change};
-use crate::operator::Operator;
+use crate::caller::Caller;
 use crate::platform::Platform;
 
 macro_rules! changes {
@@ -34,7 +34,7 @@ macro_rules! changes {
         )]
         pub(crate) async fn $name(
             State(platform): State<Arc<Platform>>,
-            Operator(cx): Operator,
+            Caller { cx, .. }: Caller,
             Named(text): Named,
             uri: Uri,
             headers: HeaderMap,

@@ -9,7 +9,7 @@ use stoa_http::params::Params;
 use stoa_kernel::store::registry::Kept;
 use utoipa::ToSchema;
 
-use crate::operator::Operator;
+use crate::caller::Caller;
 use crate::platform::Platform;
 
 /// A column that is kept.
@@ -78,7 +78,7 @@ pub(crate) struct Registry {
 )]
 pub(crate) async fn registry(
     State(platform): State<Arc<Platform>>,
-    Operator(_): Operator,
+    _: Caller,
     uri: Uri,
 ) -> Result<Json<Registry>, Problem> {
     let mut params = Params::of(&uri);

@@ -1,0 +1,95 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use stoa_http::Problem;
+use stoa_identity::user::State as Life;
+use stoa_identity::{Error, User};
+use stoa_kernel::id::UserId;
+use stoa_kernel::store::Record as _;
+use utoipa::ToSchema;
+
+use crate::call::{self, Call};
+use crate::me::UserView;
+use crate::platform::Platform;
+use crate::render::problem;
+
+/// A page.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UserPage)]
+pub(crate) struct PageView {
+    /// What is on it.
+    items: Vec<UserView>,
+    /// Where the next page begins; null on the last.
+    next_cursor: Option<String>,
+    /// Whether there is a next page.
+    has_more: bool,
+    /// How many there are in all, when `count=true` asked for it.
+    #[schema(required = false)]
+    total: Option<i64>,
+}
+
+/// List all users
+#[utoipa::path(
+    get, path = "/v1/admin/users", tag = "admin", operation_id = "listUsers",
+    params(
+        ("limit" = Option<u32>, Query, description = "The most of a page; 20 without", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "Where the page before ended: its `nextCursor`"),
+        ("count" = Option<bool>, Query, description = "Whether to say how many there are in all"),
+    ),
+    responses((status = 200, description = "A page.", body = PageView))
+)]
+pub(crate) async fn list(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
+    let view = async |found: Vec<User>| Ok(found.iter().map(UserView::of).collect());
+    call.page(&platform, call.params(), User::select().ascending(User::ID), view).await
+}
+
+async fn found(platform: &Platform, call: &Call) -> Result<User, Problem> {
+    let id: UserId = call.part("user")?;
+    platform.identity.user(&call.caller.cx, id).await.map_err(|error| problem(&error))
+}
+
+/// Get a user
+#[utoipa::path(
+    get, path = "/v1/admin/users/{user}", tag = "admin", operation_id = "getUser",
+    params(("user" = String, Path, description = "Their id")),
+    responses((status = 200, description = "It is this.", body = UserView))
+)]
+pub(crate) async fn get(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
+    call::ok(&UserView::of(&found(&platform, &call).await?))
+}
+
+async fn set(platform: &Platform, call: &Call, state: Life) -> Result<Response, Problem> {
+    let decide = async {
+        let user = found(platform, call).await?;
+        let changed = platform.identity.set_state(&call.caller.cx, &user, state).await;
+        let (user, commit) = changed.map_err(|error| problem(&error))?;
+        Ok((UserView::of(&user), commit))
+    };
+    call.change(platform, StatusCode::OK, decide, Error::Store).await
+}
+
+/// Suspend a user
+///
+/// They are signed out everywhere, their keys stop, and they cannot sign in.
+#[utoipa::path(
+    post, path = "/v1/admin/users/{user}/suspend", tag = "admin", operation_id = "suspendUser",
+    params(("user" = String, Path, description = "Their id")),
+    responses((status = 200, description = "They are suspended.", body = UserView), (status = 409, description = "They are already, or run the installation."))
+)]
+pub(crate) async fn suspend(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
+    set(&platform, &call, Life::Suspended).await
+}
+
+/// Let a suspended user sign in again
+#[utoipa::path(
+    post, path = "/v1/admin/users/{user}/resume", tag = "admin", operation_id = "resumeUser",
+    params(("user" = String, Path, description = "Their id")),
+    responses((status = 200, description = "They may sign in.", body = UserView), (status = 409, description = "They are not suspended."))
+)]
+pub(crate) async fn resume(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
+    set(&platform, &call, Life::Active).await
+}
