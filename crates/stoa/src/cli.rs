@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod client;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -91,6 +93,10 @@ pub(crate) enum Command {
     Openapi,
     /// Print the catalogue of event types
     EventTypes,
+    /// Print what each role may do, and what each operation needs
+    Permissions,
+    #[command(flatten)]
+    Ask(client::ClientCommand),
 }
 
 impl Command {
@@ -98,7 +104,12 @@ impl Command {
     pub(crate) const fn keeps_data(&self) -> bool {
         !matches!(
             self,
-            Self::Reconcile(_) | Self::Inspect(_) | Self::Schema | Self::Openapi | Self::EventTypes
+            Self::Reconcile(_)
+                | Self::Inspect(_)
+                | Self::Schema
+                | Self::Openapi
+                | Self::EventTypes
+                | Self::Permissions
         )
     }
 }

@@ -1,6 +1,7 @@
 //! The `stoa` binary: command line, configuration, lifecycle. The only composition root.
 
 mod cli;
+mod client;
 mod failure;
 mod inspect;
 mod open;
@@ -59,6 +60,8 @@ fn run(cli: cli::Cli) -> Result<Exit, Failure> {
         cli::Command::Secrets { what: cli::SecretsCommand::Generate } => platform::generate(),
         cli::Command::Openapi => platform::openapi(),
         cli::Command::EventTypes => platform::event_types(),
+        cli::Command::Ask(command) => client::run(&command),
+        cli::Command::Permissions => print(&stoa_api::permissions_page()),
     }
 }
 

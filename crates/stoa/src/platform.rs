@@ -9,6 +9,7 @@ mod keys;
 mod listen;
 mod logs;
 mod migrate;
+mod people;
 mod privacy;
 mod screen;
 mod secrets;

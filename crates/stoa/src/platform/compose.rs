@@ -67,7 +67,7 @@ pub(crate) fn last_migration() -> i64 {
 
 /// The types of events of all parts.
 pub(crate) fn event_types() -> Vec<EventType> {
-    [stoa_identity::EVENT_TYPES, stoa_outbox::EVENT_TYPES].concat()
+    [stoa_identity::event_types().as_slice(), stoa_outbox::EVENT_TYPES].concat()
 }
 
 /// The address without what must not be shown.

@@ -29,6 +29,9 @@ pub(crate) struct Config {
     pub(crate) secrets: Secrets,
     pub(crate) node: Node,
     pub(crate) limits: Limits,
+    pub(crate) identity: Identity,
+    pub(crate) mail: Mail,
+    pub(crate) outbound: Outbound,
     pub(crate) alerts: Alerting,
     pub(crate) telemetry: Telemetry,
     pub(crate) log: Log,
@@ -38,6 +41,8 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Server {
     pub(crate) listen: String,
+    pub(crate) public_url: String,
+    pub(crate) trusted_proxies: Vec<String>,
     pub(crate) ops_listen: String,
     pub(crate) request_timeout_ms: u64,
     pub(crate) header_timeout_ms: u64,
@@ -101,6 +106,36 @@ pub(crate) struct Node {
 pub(crate) struct Limits {
     pub(crate) burst: u32,
     pub(crate) per_second: u32,
+    pub(crate) attempts_per_minute: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Identity {
+    pub(crate) registration: String,
+    pub(crate) token_algorithm: String,
+    pub(crate) access_token_s: i64,
+    pub(crate) session_days: i64,
+    pub(crate) signing_key_days: i64,
+    pub(crate) password_memory_kib: u32,
+    pub(crate) password_passes: u32,
+    pub(crate) password_lanes: u32,
+    pub(crate) password_threads: usize,
+    pub(crate) default_plan: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mail {
+    pub(crate) from: String,
+    pub(crate) smtp_url: String,
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Outbound {
+    pub(crate) allowed_networks: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -130,6 +165,8 @@ impl Default for Config {
             mode: "all".to_owned(),
             server: Server {
                 listen: "127.0.0.1:8080".to_owned(),
+                public_url: String::new(),
+                trusted_proxies: Vec::new(),
                 ops_listen: String::new(),
                 request_timeout_ms: 30_000,
                 header_timeout_ms: 10_000,
@@ -155,7 +192,25 @@ impl Default for Config {
             nats: Nats { url: String::new(), prefix: "stoa".to_owned() },
             secrets: Secrets { master_keys: String::new(), operator_token: String::new() },
             node: Node { id: -1 },
-            limits: Limits { burst: 2_000, per_second: 500 },
+            limits: Limits { burst: 2_000, per_second: 500, attempts_per_minute: 10 },
+            identity: Identity {
+                registration: "invite".to_owned(),
+                token_algorithm: "HS256".to_owned(),
+                access_token_s: 900,
+                session_days: 30,
+                signing_key_days: 30,
+                password_memory_kib: 19_456,
+                password_passes: 2,
+                password_lanes: 1,
+                password_threads: 0,
+                default_plan: "unlimited".to_owned(),
+            },
+            mail: Mail {
+                from: "Stoa <stoa@localhost.localdomain>".to_owned(),
+                smtp_url: String::new(),
+                folder: PathBuf::from("outbox"),
+            },
+            outbound: Outbound { allowed_networks: Vec::new() },
             alerts: Alerting { disk_free_percent_min: 5, log_behind_s_max: 30 },
             telemetry: Telemetry { endpoint: String::new(), headers: String::new() },
             log: Log { level: "info".to_owned(), format: "auto".to_owned() },
@@ -189,7 +244,7 @@ fn invalid(message: impl Into<String>) -> Failure {
 
 /// Reads a value of the environment or of a flag as what its key takes: numbers and booleans as in TOML, everything else as text.
 fn typed(key: &str, text: &str) -> Value {
-    let list = key == "server.cors_origins";
+    let list = matches!(key, "server.cors_origins" | "server.trusted_proxies" | "outbound.allowed_networks");
     if list {
         return Value::from(
             text.split(',')
@@ -296,6 +351,9 @@ pub(crate) fn load(
 
 /// Refuses `STOA_LISTEN` and `STOA_SERVER_LISTEN`, which would be ignored otherwise.
 fn misspelt(name: &str) -> Result<(), Failure> {
+    if VARIABLES.iter().any(|(variable, _)| *variable == name) {
+        return Ok(());
+    }
     let Some(rest) = name.strip_prefix("STOA_").map(str::to_ascii_lowercase) else { return Ok(()) };
     let meant = KEYS.iter().find(|key| {
         key.name.contains('.')
@@ -422,6 +480,7 @@ fn validate(config: &Config) -> Result<(), Failure> {
             )));
         }
     }
+    super::people::check(config)?;
     if !["auto", "human", "json"].contains(&config.log.format.as_str()) {
         return Err(invalid(format!("log.format: \"{}\" is none of auto, human, json", config.log.format)));
     }

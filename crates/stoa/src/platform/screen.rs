@@ -7,10 +7,14 @@ use std::path::Path;
 /// What the screen says.
 pub(crate) struct Screen<'s> {
     pub(crate) api: Option<SocketAddr>,
+    /// The origin that browsers are to use.
+    pub(crate) public: &'s str,
     pub(crate) ops: Option<SocketAddr>,
     pub(crate) data: &'s str,
     pub(crate) operator_token: &'s str,
     pub(crate) operator_file: Option<&'s Path>,
+    /// The link by which the first user becomes the owner, and the file that it is kept in; none when there is one.
+    pub(crate) setup: Option<(&'s str, &'s Path)>,
     pub(crate) ready_ms: i64,
 }
 
@@ -51,8 +55,20 @@ impl Screen<'_> {
                 "$STOA_SECRETS__OPERATOR_TOKEN".to_owned()
             }
         };
+        if let Some((link, file)) = self.setup {
+            lines.push(if std::io::stdout().is_terminal() {
+                format!(
+                    "  Setup      {link}\n             open it once to become the owner (kept in {})",
+                    file.display()
+                )
+            } else {
+                format!("  Setup      the link in {}: open it once to become the owner", file.display())
+            });
+        } else if self.api.is_some() {
+            lines.push(format!("  Sign in    {}/sign-in", self.public));
+        }
         lines.extend([String::new(), "Try next".to_owned()]);
-        if let Some(address) = self.api {
+        if let (Some(address), None) = (self.api, self.setup) {
             lines.push(format!(
                 "  curl -H \"Authorization: Bearer {token}\" -H 'Content-Type: application/json' \\\n    -d '{{\"slug\":\"north-wind\",\"name\":\"North Wind\"}}' http://{}/v1/organizations",
                 reachable(address)

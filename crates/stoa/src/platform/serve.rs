@@ -23,10 +23,10 @@ use tokio::sync::{Notify, watch};
 use super::compose::{self, Stores};
 use super::config::{Config, Loaded, runs};
 use super::listen::{Bounds, listen};
-use super::logs;
 use super::screen::Screen;
 use super::secrets::{self, Secrets};
 use super::vitals::{self, Watched};
+use super::{logs, people};
 use crate::failure::{Exit, Failure};
 
 /// The runtime of a process.
@@ -150,10 +150,20 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     let (committed, feed) = (Feed::default(), Feed::default());
     // Embedded, what is committed has its position already.
     let embedded = config.database.url.is_empty();
-    let stores =
+    let mut stores =
         compose::open(config, master_keys, Arc::clone(&ids), if embedded { &feed } else { &committed })
             .await?;
     let ids = node(config, ids, &stores, &holder, lifecycle).await?;
+    let listening = listener.as_ref().or(ops_listener.as_ref()).map(|(_, own)| *own);
+    let identity = people::identity(config, people::settings(config, listening)?, &mut stores, &ids)?;
+    let public = identity.issuer();
+    if config.server.public_url.is_empty() {
+        if !embedded {
+            tracing::warn!("server.public_url is not set; the processes of a cluster need the same one");
+        } else if listening.is_some_and(|own| !own.ip().is_loopback()) {
+            tracing::warn!(%public, "server.public_url is not set: browsers of other machines cannot sign in, and links in letters lead to this one");
+        }
+    }
     let bus = compose::bus(config).await?;
     if !embedded {
         let (work, sequenced) = (Feed::default(), Feed::default());
@@ -174,13 +184,22 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     let wanted = Arc::new(Notify::new());
     if runs(config, "scheduler") {
         clean(&stores, &wanted, &holder, lifecycle);
+        people::rotate(config, &identity, lifecycle);
     }
+    people::warm(&identity).await?;
+    people::listen(&identity, &stores.log, &feed, lifecycle).await?;
+    let mailer = match runs(config, "worker") {
+        true => Some(people::work(config, &identity, &stores, &ids, &feed, &holder, lifecycle)?),
+        false => None,
+    };
+    let setup = if runs(config, "api") { people::setup(config, &identity).await? } else { None };
     let (limits, limiter) = compose::limits(config)?;
     let traffic = Arc::new(Traffic::default());
     let watched = Watched {
         stores: &stores,
         limiter,
         bus,
+        mailer: mailer.filter(|_| !config.mail.smtp_url.is_empty()),
         ids: Arc::clone(&ids),
         clock: Arc::clone(&clock),
         folder: config.data.folder.clone(),
@@ -203,6 +222,9 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         clock: Arc::clone(&clock),
         cursors: CursorKey::derived(operator_token.as_bytes()),
         operator: OperatorToken::of(&operator_token),
+        identity,
+        trail: Arc::clone(&stores.trail),
+        attempts: config.limits.attempts_per_minute,
         event_types: compose::event_types(),
         kept: stoa_kernel::store::registry::kept(compose::registry().iter()),
         upkeep: Arc::clone(&stores.upkeep),
@@ -223,6 +245,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         streams_max: config.server.streams_max,
         rate: Rate { burst: config.limits.burst, per_second: config.limits.per_second },
         cors_origins: config.server.cors_origins.clone(),
+        proxies: people::proxies(config)?,
     };
     let platform = Platform::new(parts);
     let (api, ops) = (listener.as_ref().map(|(_, own)| *own), ops_listener.as_ref().map(|(_, own)| *own));
@@ -238,10 +261,12 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     tracing::info!(ready_ms, data = %stores.about, mode = %config.mode, "ready");
     let screen = Screen {
         api,
+        public: &public,
         ops,
         data: &stores.about,
         operator_token: &operator_token,
         operator_file: operator_file.as_deref().map(Path::new),
+        setup: setup.as_ref().map(|(link, file)| (link.as_str(), file.as_path())),
         ready_ms,
     };
     crate::print(&screen.text())?;

@@ -14,6 +14,7 @@ use stoa_runtime::health::Health;
 use stoa_runtime::ids::NodeIds;
 use stoa_runtime::lifecycle::Lifecycle;
 use stoa_runtime::limiter::RateLimiter;
+use stoa_runtime::mail::Mailer;
 use tokio::sync::watch;
 
 use super::compose::{self, Stores};
@@ -24,6 +25,7 @@ pub(super) struct Watched<'w> {
     pub(super) stores: &'w Stores,
     pub(super) limiter: Option<Arc<dyn RateLimiter>>,
     pub(super) bus: Option<Arc<dyn Signals>>,
+    pub(super) mailer: Option<Arc<dyn Mailer>>,
     pub(super) ids: Arc<NodeIds>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) folder: PathBuf,
@@ -96,6 +98,12 @@ pub(super) fn health(watched: &Watched<'_>, alerts: Arc<Alerts>, lifecycle: &Lif
         health.check("bus", false, move || {
             let bus = Arc::clone(&bus);
             Box::pin(async move { bus.ping().await.map(|()| None).map_err(text) })
+        });
+    }
+    if let Some(mailer) = watched.mailer.clone() {
+        health.check("mail", false, move || {
+            let mailer = Arc::clone(&mailer);
+            Box::pin(async move { mailer.ping().await.map(|()| None) })
         });
     }
     if watched.is_sequenced {

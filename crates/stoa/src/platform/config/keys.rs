@@ -26,6 +26,14 @@ pub(crate) const KEYS: &[Key] = &[
         "Where the API listens. Port 0 takes a free one. `PORT` sets the port alone, on all addresses.",
     ),
     key(
+        "server.public_url",
+        "Where browsers find Stoa, `https://stoa.example.org`: the issuer of tokens, the origin of passkeys and cookies, what links in letters begin with. Empty: the address that it listens on, which is of use on this machine alone. Also `STOA_PUBLIC_URL`.",
+    ),
+    key(
+        "server.trusted_proxies",
+        "Networks of the proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`: limits, and keys that are bound to networks, go by the address of the client.",
+    ),
+    key(
         "server.ops_listen",
         "Where health and metrics listen beside the API, or in its place when `api` is not among the modes. Empty: nowhere else.",
     ),
@@ -96,11 +104,53 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     secret(
         "secrets.operator_token",
-        "Lets the operator in, until there are accounts. Embedded, a file in the data folder holds it.",
+        "Lets whoever runs the machine in, without an account. Embedded, a file in the data folder holds it.",
     ),
     key("node.id", "The number of this process in ids, 0 to 1023; -1 leases a free one. Also `NODE_ID`."),
     key("limits.burst", "Requests that each caller may make at once."),
     key("limits.per_second", "Requests that each caller may make each second, on average."),
+    key(
+        "limits.attempts_per_minute",
+        "Attempts to sign in with one name from one address within a minute; ten times as many on one name within ten minutes, and from one address within a minute.",
+    ),
+    key(
+        "identity.registration",
+        "Who may register: `open`, `invite` or `closed`. The first user becomes the owner by the link that `stoa serve` prints.",
+    ),
+    key(
+        "identity.token_algorithm",
+        "What access tokens are signed with: `HS256`, `EdDSA` or `RS256`; of the next key on.",
+    ),
+    key("identity.access_token_s", "How long an access token is good, in seconds: 60 to 3600."),
+    key("identity.session_days", "How long a session lasts without being used, in days: 1 to 365."),
+    key(
+        "identity.signing_key_days",
+        "How old the key that signs access tokens becomes before the next one is made, in days: 1 to 3650.",
+    ),
+    key(
+        "identity.password_memory_kib",
+        "Memory that hashing a password takes (Argon2id), in KiB: at least 8192.",
+    ),
+    key("identity.password_passes", "Passes of Argon2id over it: 1 to 100."),
+    key("identity.password_lanes", "Lanes of Argon2id: 1 to 16."),
+    key(
+        "identity.password_threads",
+        "How many passwords are hashed at a time. 0: half as many as there are processors, at least one.",
+    ),
+    key(
+        "identity.default_plan",
+        "The plan of a new organization: `free`, `team`, `business` or `unlimited`.",
+    ),
+    key("mail.from", "Who letters are from: `Name <address>`."),
+    secret(
+        "mail.smtp_url",
+        "The SMTP server, `smtps://user:password@host` or `smtp://user:password@host:587?tls=required`. Empty: letters are files in `mail.folder`. Also `SMTP_URL`.",
+    ),
+    key("mail.folder", "Where letters lie that no server takes, within the data folder."),
+    key(
+        "outbound.allowed_networks",
+        "Networks beside the public internet that Stoa may send requests to, also without TLS, such as `10.1.0.0/16` for an identity provider of the house.",
+    ),
     key(
         "alerts.disk_free_percent_min",
         "An alert fires when less of the disk under the data folder is free, in percent.",
@@ -125,7 +175,9 @@ pub(crate) const KEYS: &[Key] = &[
 ];
 
 /// The conventional variables, and the keys that they set.
-pub(super) const VARIABLES: [(&str, &str); 10] = [
+pub(super) const VARIABLES: [(&str, &str); 12] = [
+    ("STOA_PUBLIC_URL", "server.public_url"),
+    ("SMTP_URL", "mail.smtp_url"),
     ("DATABASE_URL", "database.url"),
     ("DATABASE_OWNER_URL", "database.owner_url"),
     ("REDIS_URL", "redis.url"),

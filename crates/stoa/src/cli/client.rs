@@ -1,0 +1,366 @@
+//! The commands that ask a running platform.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Whom is asked, and as whom.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Client {
+    /// The platform [default: that of the login, else http://localhost:8080]
+    #[arg(long, value_name = "URL", global = true, env = "STOA_URL")]
+    pub(crate) url: Option<String>,
+    /// An API key, an access token or the operator token, instead of the login
+    #[arg(long, value_name = "TOKEN", global = true, env = "STOA_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// The organization: its id or its slug [default: that of the login]
+    #[arg(long = "org", value_name = "ORGANIZATION", global = true, env = "STOA_ORG")]
+    pub(crate) organization: Option<String>,
+    /// Where the login is kept [default: stoa/credentials.json in the user's configuration]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) credentials: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What is asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// Sign in to a platform, by a code that is typed into a browser
+    Login {
+        #[command(flatten)]
+        client: Client,
+        /// Sign in with this address; the first line of the input is the password, the second a code where there is a second factor
+        #[arg(long, value_name = "ADDRESS")]
+        password_stdin: Option<String>,
+    },
+    /// Sign out
+    Logout {
+        #[command(flatten)]
+        client: Client,
+    },
+    /// Organizations
+    Org {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: OrgCommand,
+    },
+    /// Users: yourself, and for whoever runs the installation all of them
+    User {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: UserCommand,
+    },
+    /// Members of an organization
+    Member {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: MemberCommand,
+    },
+    /// Invitations to an organization
+    Invite {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: InviteCommand,
+    },
+    /// Keys of programs
+    Key {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: KeyCommand,
+    },
+    /// Where you are signed in
+    Session {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: SessionCommand,
+    },
+    /// Feature flags
+    Flag {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: FlagCommand,
+    },
+    /// The audit trail
+    Audit {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: AuditCommand,
+    },
+}
+
+impl ClientCommand {
+    /// Whom it asks, and as whom.
+    pub(crate) const fn client(&self) -> &Client {
+        match self {
+            Self::Login { client, .. }
+            | Self::Logout { client }
+            | Self::Org { client, .. }
+            | Self::User { client, .. }
+            | Self::Member { client, .. }
+            | Self::Invite { client, .. }
+            | Self::Key { client, .. }
+            | Self::Session { client, .. }
+            | Self::Flag { client, .. }
+            | Self::Audit { client, .. } => client,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrgCommand {
+    /// List yours
+    List {
+        /// All of the installation
+        #[arg(long)]
+        all: bool,
+    },
+    /// Make one
+    Create {
+        /// Its name in addresses
+        slug: String,
+        /// Its name for people
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Show one
+    Show {
+        /// Its id or its slug
+        organization: String,
+    },
+    /// Refuse its requests
+    Suspend {
+        /// Its id
+        organization: String,
+    },
+    /// Take its requests again
+    Resume {
+        /// Its id
+        organization: String,
+    },
+    /// Keep it to be read
+    Archive {
+        /// Its id
+        organization: String,
+    },
+    /// Remove it with everything in it
+    Purge {
+        /// Its id
+        organization: String,
+        /// Its slug, to confirm
+        #[arg(long)]
+        confirm: String,
+    },
+    /// Put it on a plan
+    Plan {
+        /// Its id
+        organization: String,
+        /// free, team, business or unlimited
+        plan: String,
+    },
+    /// Leave it
+    Leave {
+        /// Its id or its slug
+        organization: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Show yourself
+    Me,
+    /// List all
+    List,
+    /// Show one
+    Show {
+        /// Their id
+        user: String,
+    },
+    /// Sign one out, and let them in no more
+    Suspend {
+        /// Their id
+        user: String,
+    },
+    /// Let one in again
+    Resume {
+        /// Their id
+        user: String,
+    },
+    /// Invite somebody to register
+    Invite {
+        /// Their address
+        email: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MemberCommand {
+    /// List them
+    List,
+    /// Change the role of one
+    Role {
+        /// Its id
+        member: String,
+        /// owner, admin, developer, member, viewer or guest
+        role: String,
+    },
+    /// Remove one
+    Remove {
+        /// Its id
+        member: String,
+    },
+    /// Sign one out everywhere
+    SignOut {
+        /// Its id
+        member: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InviteCommand {
+    /// List them
+    List,
+    /// Make one; the link is shown once
+    Create {
+        /// To which address; to whoever has the link without
+        email: Option<String>,
+        /// What they are to be
+        #[arg(long, default_value = "member")]
+        role: String,
+        /// How many days it is good
+        #[arg(long)]
+        days: Option<u32>,
+        /// How often it can be used
+        #[arg(long)]
+        uses: Option<u32>,
+    },
+    /// Send one again, with a new link
+    Resend {
+        /// Its id
+        invitation: String,
+    },
+    /// Take one back
+    Revoke {
+        /// Its id
+        invitation: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// List them
+    List,
+    /// Make one; it is shown once
+    Create {
+        /// What people call it
+        name: String,
+        /// A permission; may be repeated
+        #[arg(long, required = true)]
+        scope: Vec<String>,
+        /// A network that it may be used from; may be repeated
+        #[arg(long)]
+        network: Vec<String>,
+        /// The most requests of a minute
+        #[arg(long)]
+        rate_per_minute: Option<u32>,
+        /// How many days it is good
+        #[arg(long)]
+        days: Option<u32>,
+    },
+    /// Replace one; the new one is shown once
+    Rotate {
+        /// Its id
+        key: String,
+        /// How long the old one works on, in seconds
+        #[arg(long, default_value_t = 0)]
+        grace_seconds: u32,
+    },
+    /// End one
+    Revoke {
+        /// Its id
+        key: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// List them
+    List,
+    /// End one
+    Revoke {
+        /// Its id
+        session: String,
+    },
+    /// End all but this one
+    RevokeAll,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FlagCommand {
+    /// List them, and whether they are on for you
+    List,
+    /// Make or change one
+    Set {
+        /// Its name
+        flag: String,
+        /// Turn it on
+        #[arg(long, conflicts_with = "off")]
+        on: bool,
+        /// Turn it off
+        #[arg(long)]
+        off: bool,
+        /// For how many of a hundred actors
+        #[arg(long, value_parser = clap::value_parser!(u8).range(0..=100))]
+        percentage: Option<u8>,
+        /// What it turns on
+        #[arg(long)]
+        about: Option<String>,
+    },
+    /// Remove one
+    Remove {
+        /// Its name
+        flag: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Read it, the newest first
+    List {
+        /// Only about this id
+        #[arg(long)]
+        target: Option<String>,
+        /// Only by this actor
+        #[arg(long)]
+        actor: Option<String>,
+        /// Only this action; all that begin so where it ends with a dot
+        #[arg(long)]
+        action: Option<String>,
+        /// That of the installation
+        #[arg(long)]
+        installation: bool,
+    },
+    /// What you have done
+    Mine,
+    /// Export it as NDJSON
+    Export {
+        /// As CSV
+        #[arg(long)]
+        csv: bool,
+    },
+    /// Prove that nothing was altered or removed; exits 1 when something was
+    Verify {
+        /// That of the installation
+        #[arg(long)]
+        installation: bool,
+    },
+}

@@ -1,0 +1,18 @@
+//! The commands that ask a running platform, as a person: `stoa login`, `org`, `user`, `member`, `invite`, `key`, `session`, `flag`, `audit`.
+
+mod ask;
+mod commands;
+mod login;
+mod table;
+
+use crate::cli::client::ClientCommand;
+use crate::failure::{Exit, Failure};
+
+/// Does what a command says.
+pub(crate) fn run(command: &ClientCommand) -> Result<Exit, Failure> {
+    match command {
+        ClientCommand::Login { client, password_stdin } => login::login(client, password_stdin.as_deref()),
+        ClientCommand::Logout { client } => login::logout(client),
+        other => commands::run(other),
+    }
+}
