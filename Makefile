@@ -1,5 +1,5 @@
 # Every target is one readable line or a script.
-.PHONY: run demo test crash check bench-reconcile bench-store fuzz generate setup build
+.PHONY: run demo test crash check bench-auth bench-reconcile bench-store fuzz generate setup build
 
 run: build                 ## Build the release binary and start the platform
 	@scripts/run.sh
@@ -27,6 +27,9 @@ bench-store:               ## Compare the stores with the plain drivers and sqlx
 
 bench-reconcile: build     ## Compare with DuckDB, Polars and pandas (EVENTS=1000000 RUNS=5)
 	@bench/reconcile/run.sh
+
+bench-auth: build          ## Compare authenticated requests with Fastify (RUNS=3 SECONDS_EACH=5)
+	@bench/auth/run.sh
 
 fuzz:                      ## Fuzz every parser (FUZZ_SECONDS=60 each)
 	@scripts/fuzz.sh

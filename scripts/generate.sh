@@ -22,4 +22,5 @@ file docs/openapi.json openapi
 file docs/configuration.md config reference
 file docs/events.md event-types
 file docs/data-registry.md privacy registry
+file docs/permissions.md permissions
 exit $stale

@@ -11,6 +11,7 @@ if [ "${TESTS:-}" = 1 ]; then
     need pgbouncer pgbouncer
     need redis-server redis-server
     need nats-server nats-server
+    command -v chromium >/dev/null || need chromium-browser chromium
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 fi
@@ -22,5 +23,9 @@ if [ ${#missing[@]} -gt 0 ]; then
     fi
     # Their services are not wanted: tests start their own servers on free ports.
     $as_root apt-get update -qq && $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq "${missing[@]}"
+fi
+if [ "${TESTS:-}" = 1 ] && ! command -v npm >/dev/null; then
+    echo "Node.js is missing; the browser tests need it. Install it as https://nodejs.org says, then run this again." >&2
+    exit 1
 fi
 command -v cargo >/dev/null || { echo "Rust is missing; install it as https://rustup.rs says, then run this again." >&2; exit 1; }

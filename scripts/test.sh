@@ -9,6 +9,7 @@ cargo build --locked --quiet -p stoa-harness
 harness="${CARGO_TARGET_DIR:-target}/debug/stoa-harness"
 if [ $# = 0 ]; then
     cargo build --locked --quiet -p stoa
+    scripts/browser.sh
     "$harness" run scripts/fuzz-api.sh
 fi
 if cargo nextest --version >/dev/null 2>&1; then

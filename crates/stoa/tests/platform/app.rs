@@ -11,6 +11,8 @@ use stoa_harness::{Database, Postgres};
 use tempfile::TempDir;
 
 pub(crate) const TOKEN: &str = "stoa_op_000000000000000000000000000000000000000000000000";
+/// Where browsers find it, as far as it knows.
+pub(crate) const ORIGIN: &str = "http://localhost:8080";
 const MASTER: &str = "test:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// A running platform, which can be killed and started again on the same data.
@@ -39,6 +41,11 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// Every value of a header.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(own, _)| own == name).map(|(_, value)| value.as_str()).collect()
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
@@ -91,6 +98,9 @@ impl App {
     pub(crate) fn beside(&self) -> Self {
         let mut app = Self::in_folder(TempDir::new().unwrap());
         (app.settings, app.database) = (self.settings.clone(), self.database.clone());
+        // Whichever of them sends a letter, it lies in one place.
+        let outbox = self.data().join("outbox").display().to_string();
+        app.settings.push(("STOA_MAIL__FOLDER".to_owned(), outbox));
         app.restart();
         app
     }
@@ -246,6 +256,8 @@ pub(crate) fn stoa(folder: &Path) -> Command {
         "PORT",
         "NODE_ID",
         "LOG_LEVEL",
+        "STOA_PUBLIC_URL",
+        "SMTP_URL",
     ] {
         command.env_remove(name);
     }
@@ -257,6 +269,11 @@ pub(crate) fn stoa(folder: &Path) -> Command {
         // How full the disk of the tests is, is not what they are about.
         .env("STOA_ALERTS__DISK_FREE_PERCENT_MIN", "0")
         .env("STOA_SERVER__DRAIN_DELAY_MS", "0")
+        // The same for every process of an installation, wherever it listens.
+        .env("STOA_SERVER__PUBLIC_URL", ORIGIN)
+        .env("STOA_IDENTITY__PASSWORD_MEMORY_KIB", "8192")
+        .env("STOA_IDENTITY__PASSWORD_PASSES", "1")
+        .env("STOA_LIMITS__ATTEMPTS_PER_MINUTE", "100000")
         .env("STOA_LIMITS__BURST", "1000000")
         .env("STOA_LIMITS__PER_SECOND", "1000000");
     command
@@ -295,7 +312,8 @@ pub(crate) fn ask(
     if !body.is_empty() && !given("content-type") {
         request.push_str("Content-Type: application/json\r\n");
     }
-    for (name, value) in headers {
+    // Nobody, where it is said to be empty.
+    for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
     request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));

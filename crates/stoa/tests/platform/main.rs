@@ -8,13 +8,20 @@
 
 mod admin;
 mod app;
+mod authenticator;
 mod backup;
+mod cli;
 mod connections;
 mod crash;
 mod disk;
 mod events;
+mod issuer;
+mod matrix;
 mod organizations;
 mod outage;
+mod people;
+mod security;
+mod sign_in;
 mod start;
 mod telemetry;
 mod tls;

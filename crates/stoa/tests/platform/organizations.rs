@@ -156,7 +156,7 @@ fn wrong_requests_are_told_everything_that_is_wrong(app: &App) {
     assert!(app.with("DELETE", path, &[], "").header("allow").contains("POST"));
     assert_eq!(
         app.with("GET", path, &[("Authorization", "Bearer wrong")], "").header("www-authenticate"),
-        "Bearer realm=\"stoa\""
+        "Bearer realm=\"stoa\", error=\"invalid_token\""
     );
     assert_eq!(app.with("GET", path, &[("Stoa-Deadline-Ms", "junk")], "").problem(), "invalid_parameter");
 }

@@ -1,0 +1,99 @@
+//! The commands that ask a running platform.
+
+use std::io::Write as _;
+use std::process::{Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::app::{App, TOKEN, stoa};
+use crate::people::{PASSWORD, Person};
+
+fn run(app: &App, words: &[&str], input: &str) -> Output {
+    let mut command = stoa(app.folder.path());
+    command
+        .args(words)
+        .arg("--credentials")
+        .arg(app.folder.path().join("login.json"))
+        .env("STOA_URL", format!("http://{}", app.address()));
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn out(app: &App, words: &[&str]) -> Value {
+    let output = run(app, &[words, &["--json"]].concat(), "");
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+}
+
+fn failed(app: &App, words: &[&str], input: &str) -> (i32, String) {
+    let output = run(app, words, input);
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn an_organization_is_run_from_the_command_line() {
+    let app = App::embedded();
+    app.owner();
+    let (status, said) = failed(&app, &["org", "list"], "");
+    assert!(status == 1 && said.contains("stoa login"), "{said}");
+    let (status, said) = failed(&app, &["login", "--password-stdin", "owner@example.org"], "wrong\n");
+    assert!(status == 1 && said.contains("invalid_credentials"), "{said}");
+    let signed_in = run(&app, &["login", "--password-stdin", "owner@example.org"], &format!("{PASSWORD}\n"));
+    assert!(String::from_utf8_lossy(&signed_in.stdout).contains("as owner@example.org"), "{signed_in:?}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(app.folder.path().join("login.json")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o077, 0, "the login is for its user alone");
+    assert_eq!(out(&app, &["user", "me"])["email"], "owner@example.org");
+    let made = out(&app, &["org", "create", "south-wind", "--name", "South Wind"]);
+    assert_eq!(out(&app, &["org", "list"]).as_array().unwrap().len(), 2);
+    assert_eq!(out(&app, &["org", "show", "south-wind"])["name"], "South Wind");
+    let invited =
+        out(&app, &["invite", "create", "ann@example.org", "--role", "viewer", "--org", "south-wind"]);
+    assert_eq!(invited["link"], Value::Null);
+    let secret = app.letter("ann@example.org", "invitation");
+    let body = json!({"email": "ann@example.org", "password": PASSWORD, "invitation": secret});
+    let ann = Person::of(&app.nobody("/v1/auth/register", &body));
+    let members = out(&app, &["member", "list", "--org", "south-wind"]);
+    let member =
+        members.as_array().unwrap().iter().find(|one| one["userId"] == ann.user.as_str()).unwrap()["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+    assert_eq!(out(&app, &["member", "role", &member, "admin", "--org", "south-wind"])["role"], "admin");
+    let key = out(&app, &["key", "create", "nightly", "--scope", "members:read", "--org", "south-wind"]);
+    assert_eq!(
+        out(&app, &["member", "list", "--token", key["key"].as_str().unwrap()]).as_array().unwrap().len(),
+        2
+    );
+    let id = key["id"].as_str().unwrap();
+    assert_ne!(out(&app, &["key", "rotate", id, "--org", "south-wind"])["key"], key["key"]);
+    assert!(out(&app, &["key", "revoke", id, "--org", "south-wind"])["revokedAt"].is_string());
+    assert_eq!(
+        out(&app, &["flag", "set", "x", "--on", "--percentage", "100", "--org", "south-wind"])["on"],
+        true
+    );
+    assert_eq!(out(&app, &["flag", "list", "--org", "south-wind"]).as_array().unwrap().len(), 1);
+    assert_eq!(out(&app, &["audit", "verify", "--org", "south-wind"])["intact"], true);
+    let entries = out(&app, &["audit", "list", "--action", "flag.", "--org", "south-wind"]);
+    assert_eq!(entries.as_array().unwrap().len(), 1);
+    let exported = run(&app, &["audit", "export", "--csv", "--org", "south-wind"], "");
+    assert!(String::from_utf8_lossy(&exported.stdout).starts_with("sequence,time"));
+    let table = run(&app, &["session", "list"], "");
+    assert!(String::from_utf8_lossy(&table.stdout).contains("Stoa command line on Linux"), "{table:?}");
+    assert_eq!(out(&app, &["user", "list", "--token", TOKEN]).as_array().unwrap().len(), 2);
+    assert_eq!(
+        out(&app, &["org", "plan", made["id"].as_str().unwrap(), "team", "--token", TOKEN])["plan"],
+        "team"
+    );
+    let (status, said) =
+        failed(&app, &["key", "create", "x", "--scope", "nothing", "--org", "south-wind"], "");
+    assert!(status == 1 && said.contains("/scopes") && said.contains("no permission"), "{said}");
+    let (status, said) = failed(&app, &["org", "list", "--url", "http://127.0.0.1:9"], "");
+    assert!(status == 1 && said.contains("does not answer") && said.contains("stoa serve"), "{said}");
+    assert!(run(&app, &["logout"], "").status.success());
+    assert_eq!(failed(&app, &["org", "list"], "").0, 1);
+    assert!(!app.folder.path().join("login.json").exists());
+}
