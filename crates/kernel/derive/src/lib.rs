@@ -178,6 +178,7 @@ fn expand(input: &DeriveInput) -> Result<Tokens> {
         columns.push(quote!(#kernel::ColumnMeta {
             name: #column,
             kind: <#kind as #kernel::Field>::KIND,
+            shown: <#kind as #kernel::Field>::SHOWN,
             nullable: <#kind as #kernel::Field>::NULLABLE,
             personal: <#kind as #kernel::Field>::PERSONAL,
             encrypted: #encrypted,

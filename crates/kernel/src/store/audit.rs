@@ -82,7 +82,7 @@ pub fn changes(meta: &RecordMeta, before: Option<&[Value]>, after: Option<&[Valu
         let shown = |value: &Value| match value {
             Value::Null => serde_json::Value::Null,
             _ if column.personal || column.encrypted => REDACTED.into(),
-            value => value.to_json(),
+            value => (column.shown)(value),
         };
         let path = format!("/{}", column.name);
         let operation =

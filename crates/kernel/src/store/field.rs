@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
+use super::event::rfc3339;
 use super::value::{Kind, Value};
 use crate::clock::Micros;
 use crate::id::{Id, Kind as IdKind};
@@ -19,6 +20,8 @@ pub trait Field: Sized {
     const PERSONAL: bool = false;
     /// Whether it can say anything at all, so that a record must state whether that is personal.
     const FREE: bool = false;
+    /// How the audit trail shows a stored value: as the API says it.
+    const SHOWN: fn(&Value) -> serde_json::Value = Value::to_json;
 
     /// The value to store.
     fn to_value(&self) -> Value;
@@ -103,6 +106,10 @@ impl Field for Vec<u8> {
 
 impl Field for Micros {
     const KIND: Kind = Kind::Integer;
+    const SHOWN: fn(&Value) -> serde_json::Value = |value| match value {
+        Value::Integer(time) => rfc3339::text(Self(*time)).into(),
+        other => other.to_json(),
+    };
     fn to_value(&self) -> Value {
         Value::Integer(self.0)
     }
@@ -113,6 +120,8 @@ impl Field for Micros {
 
 impl<K: IdKind> Field for Id<K> {
     const KIND: Kind = Kind::Integer;
+    const SHOWN: fn(&Value) -> serde_json::Value =
+        |value| Self::from_value(value.clone()).map_or_else(|_| value.to_json(), |id| id.to_string().into());
     fn to_value(&self) -> Value {
         Value::Integer(self.to_i64())
     }
@@ -127,6 +136,7 @@ impl<T: Field> Field for Option<T> {
     const NULLABLE: bool = true;
     const PERSONAL: bool = T::PERSONAL;
     const FREE: bool = T::FREE;
+    const SHOWN: fn(&Value) -> serde_json::Value = T::SHOWN;
     fn to_value(&self) -> Value {
         self.as_ref().map_or(Value::Null, T::to_value)
     }

@@ -108,6 +108,8 @@ pub struct ColumnMeta {
     pub name: &'static str,
     /// What it holds.
     pub kind: Kind,
+    /// How the audit trail shows a value of it.
+    pub shown: fn(&Value) -> serde_json::Value,
     /// Whether it may be null.
     pub nullable: bool,
     /// Whether it holds personal data: redacted in audit and logs, found by exports and erasure.
