@@ -324,6 +324,27 @@ impl Identity {
         Ok((shown, commit))
     }
 
+    /// Takes every second factor from a user who has lost theirs, and signs them out everywhere.
+    ///
+    /// # Errors
+    /// [`Error::WrongState`] when there is none.
+    pub async fn reset_factors(&self, cx: &Context, user: &User) -> Result<Commit, Error> {
+        let cx = cx.within(Scope::System);
+        let (app, passkeys) = (self.authenticator(&cx, user.id).await?, self.passkeys(&cx, user.id).await?);
+        if app.is_none() && passkeys.is_empty() {
+            return Err(Error::WrongState("there is no second factor".to_owned()));
+        }
+        let codes = RecoveryCode::select().eq(RecoveryCode::USER_ID, &user.id);
+        let codes = self.store.list(&cx, codes).await?;
+        let mut commit =
+            Commit::new().update(user, &user.next(self.clock.now())).action("user.factors_reset");
+        commit = app.iter().fold(commit, Commit::delete);
+        commit = passkeys.iter().fold(commit, Commit::delete);
+        commit = codes.iter().fold(commit, Commit::delete);
+        let commit = commit.and(self.revoking(&cx, user.id, None, "factors").await?);
+        Ok(self.changed_factors(user, "all second factors, by whoever runs the installation", commit))
+    }
+
     pub(crate) fn changed_factors(&self, user: &User, what: &str, commit: Commit) -> Commit {
         let told = FactorsChanged { id: user.id.to_string(), what: what.to_owned(), organization: None };
         self.letter(commit.event(&told), &user.email, "factors_changed", &[("what", what)])

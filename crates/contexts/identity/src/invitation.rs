@@ -371,7 +371,7 @@ impl Identity {
         let found = self.open_invitation(cx, secret).await?;
         let user = self.user(cx, user).await?;
         if found.email_key.as_ref().is_some_and(|key| *key != user.email_key) {
-            return Err(Error::LinkInvalid);
+            return Err(Error::Forbidden("the invitation is for another address".to_owned()));
         }
         let organization = found
             .organization()

@@ -49,7 +49,7 @@ pub(crate) struct Nothing {}
 /// What confirming an address remembers: where the user is to be a member then.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Joining {
+pub(crate) struct Joining {
     organization: Option<OrganizationId>,
     role: Option<String>,
 }
@@ -305,20 +305,29 @@ impl Identity {
         };
         let (issued, begun) = self.begin(&cx, beginning).await?;
         let told = UserVerified { id: user.id.to_string(), organization: None };
-        let mut commit = Commit::new().delete(&ticket).update(&user, &verified).event(&told).and(begun);
-        let joining: Joining = ticket.payload()?;
-        if let (Some(organization), Some(role)) =
-            (joining.organization, joining.role.and_then(|role| role.parse().ok()))
-            && self.role_of(&cx, organization, user.id).await?.is_none()
-        {
-            commit = commit.and(self.joining_within_plan(&cx, organization, user.id, role).await?);
-        }
+        let commit = Commit::new().delete(&ticket).update(&user, &verified).event(&told).and(begun);
+        let commit = commit.and(self.joined(&cx, user.id, ticket.payload()?).await?);
         self.apply(&cx, commit).await.map_err(burned)?;
         Ok(issued)
     }
 
+    /// What an invitation without an address was kept for: the user is a member once the address is shown to be theirs.
+    pub(crate) async fn joined(&self, cx: &Context, user: UserId, joining: Joining) -> Result<Commit, Error> {
+        let role = joining.role.and_then(|role| role.parse().ok());
+        match (joining.organization, role) {
+            (Some(organization), Some(role)) if self.role_of(cx, organization, user).await?.is_none() => {
+                self.joining_within_plan(cx, organization, user, role).await
+            }
+            _ => Ok(Commit::new()),
+        }
+    }
+
     /// The end of the tickets by which an address could be confirmed, and what the last of them remembers.
-    async fn void_verification(&self, cx: &Context, user: UserId) -> Result<(Joining, Commit), Error> {
+    pub(crate) async fn void_verification(
+        &self,
+        cx: &Context,
+        user: UserId,
+    ) -> Result<(Joining, Commit), Error> {
         let query = Ticket::select()
             .eq(Ticket::USER_ID, &Some(user))
             .eq(Ticket::KIND, &Kind::VERIFY_EMAIL.0.to_owned())

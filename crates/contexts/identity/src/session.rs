@@ -518,12 +518,11 @@ impl Identity {
         found.filter(|session| !session.is_over(self.clock.now())).ok_or(Error::NotFound("session"))
     }
 
-    /// Ends the session of a refresh token, which may be an old one. One that is over already stays so.
+    /// Ends a session. One that is over already stays so.
     ///
     /// # Errors
-    /// [`Error::SignedOut`] when it is none of ours; [`Error::Store`].
-    pub async fn sign_out(&self, cx: &Context, token: &str) -> Result<(), Error> {
-        let id = self.session_of(token).await?;
+    /// [`Error::Store`]; [`Error::Busy`].
+    pub async fn sign_out(&self, cx: &Context, id: SessionId) -> Result<(), Error> {
         for _ in 0..4 {
             let session = match self.session(cx, id).await {
                 Ok(session) => session,

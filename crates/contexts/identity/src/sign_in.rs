@@ -163,7 +163,9 @@ impl Identity {
             changed.password_hash = Some(hash.clone());
             changed.email_verified_at = changed.email_verified_at.or(Some(self.clock.now()));
             // The ticket itself is among them.
-            let void = self.void_tickets(&cx, user.id, &[Kind::RESET_PASSWORD, Kind::VERIFY_EMAIL]).await?;
+            let (joining, unverified) = self.void_verification(&cx, user.id).await?;
+            let void = self.void_tickets(&cx, user.id, &[Kind::RESET_PASSWORD]).await?;
+            let void = void.and(unverified).and(self.joined(&cx, user.id, joining).await?);
             let told = PasswordChanged { id: user.id.to_string(), organization: None };
             let commit = void
                 .update(&user, &changed)

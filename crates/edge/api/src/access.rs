@@ -167,6 +167,7 @@ rules! {
     GET "/v1/admin/users/{user}" Installation;
     POST "/v1/admin/users/{user}/suspend" Installation;
     POST "/v1/admin/users/{user}/resume" Installation;
+    POST "/v1/admin/users/{user}/reset-factors" Installation, fresh;
     GET "/v1/admin/invitations" Installation;
     POST "/v1/admin/invitations" Installation;
     DELETE "/v1/admin/invitations/{invitation}" Installation;

@@ -21,4 +21,5 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(users::get))
         .routes(routes!(users::suspend))
         .routes(routes!(users::resume))
+        .routes(routes!(users::reset_factors))
 }

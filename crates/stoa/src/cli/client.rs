@@ -195,6 +195,11 @@ pub(crate) enum UserCommand {
         /// Their id
         user: String,
     },
+    /// Take the second factors from one who has lost theirs
+    ResetFactors {
+        /// Their id
+        user: String,
+    },
     /// Invite somebody to register
     Invite {
         /// Their address

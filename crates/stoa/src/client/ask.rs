@@ -63,6 +63,10 @@ pub(super) fn keep(client: &Client, kept: &Kept) -> Result<(), Failure> {
 }
 
 fn unreachable(url: &str, error: &reqwest::Error) -> Failure {
+    if error.is_builder() {
+        return Failure::new("usage", format!("{url} is no address"))
+            .way_out("write it as http://localhost:8080 or https://stoa.example.org");
+    }
     let why = if error.is_timeout() {
         "it took too long"
     } else if error.is_connect() {

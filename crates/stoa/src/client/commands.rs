@@ -137,6 +137,9 @@ fn user(what: &UserCommand) -> Question {
         UserCommand::Show { user } => get(format!("/v1/admin/users/{user}"), &[]),
         UserCommand::Suspend { user } => act(Method::POST, format!("/v1/admin/users/{user}/suspend"), None),
         UserCommand::Resume { user } => act(Method::POST, format!("/v1/admin/users/{user}/resume"), None),
+        UserCommand::ResetFactors { user } => {
+            act(Method::POST, format!("/v1/admin/users/{user}/reset-factors"), None)
+        }
         UserCommand::Invite { email } => {
             act(Method::POST, "/v1/admin/invitations", Some(json!({"email": email, "role": "guest"})))
         }

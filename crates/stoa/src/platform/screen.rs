@@ -11,6 +11,8 @@ pub(crate) struct Screen<'s> {
     pub(crate) public: &'s str,
     pub(crate) ops: Option<SocketAddr>,
     pub(crate) data: &'s str,
+    /// Where letters lie; none when a server takes them.
+    pub(crate) letters: Option<&'s Path>,
     pub(crate) operator_token: &'s str,
     pub(crate) operator_file: Option<&'s Path>,
     /// The link by which the first user becomes the owner, and the file that it is kept in; none when there is one.
@@ -40,6 +42,12 @@ impl Screen<'_> {
             lines.push(format!("  Operations http://{}/health", reachable(address)));
         }
         lines.push(format!("  Data       {}", self.data));
+        if let Some(folder) = self.letters {
+            lines.push(format!(
+                "  Letters    files in {}: no mail server is set (mail.smtp_url)",
+                folder.display()
+            ));
+        }
         let token = match self.operator_file {
             Some(file) => {
                 // What is not a terminal may be kept for ever.

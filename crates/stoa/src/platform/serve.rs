@@ -259,8 +259,10 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     lifecycle.running();
     let ready_ms = clock.now().since(start) / 1_000;
     tracing::info!(ready_ms, data = %stores.about, mode = %config.mode, "ready");
+    let letters = config.data.folder.join(&config.mail.folder);
     let screen = Screen {
         api,
+        letters: config.mail.smtp_url.is_empty().then_some(letters.as_path()),
         public: &public,
         ops,
         data: &stores.about,

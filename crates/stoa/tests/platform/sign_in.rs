@@ -270,7 +270,7 @@ fn an_organization_is_shared_transferred_and_left(app: &App) {
     assert_eq!((&looked["organizationName"], &looked["role"]), (&json!("North Wind"), &json!("guest")));
     assert_eq!(
         app.as_person(&bob, "POST", "/v1/auth/invitation/accept", &json!({"token": secret})).problem(),
-        "link_invalid"
+        "forbidden"
     );
     assert_eq!(
         app.as_person(&owner, "POST", "/v1/auth/invitation/accept", &json!({"token": secret})).status,
@@ -493,6 +493,13 @@ fn the_audit_trail_is_read_exported_and_proved(app: &App) {
     let rows = app.as_person(&owner, "GET", "/v1/audit/export", &Value::Null).text;
     let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows[0]["action"], "audit.exported", "that it was exported is an entry too");
+    // Ids and times as everywhere: no number that a reader of JSON would round.
+    let diffs: String = rows.iter().map(|row| row["diff"].to_string()).collect();
+    assert!(
+        diffs.contains(&owner.organization) && diffs.contains(r#""path":"/created_at","value":"20"#),
+        "{diffs}"
+    );
+    assert!(diffs.split(|char: char| !char.is_ascii_digit()).all(|run| run.len() < 16), "{diffs}");
     assert!(
         !csv.text.contains("ann@example.org") && !csv.text.contains("Olga"),
         "what is personal is redacted"
@@ -522,4 +529,40 @@ fn the_operator_makes_an_organization_and_invites_its_owner() {
         let read = app.with("GET", path, &there, "");
         assert!(read.status == 200, "{path}: {}", read.text);
     }
+}
+
+#[test]
+fn the_operator_helps_whoever_has_lost_a_second_factor() {
+    let app = App::embedded();
+    let owner = app.owner();
+    let ann = app.invited(&owner, "ann@example.org", "member");
+    let path = format!("/v1/admin/users/{}/reset-factors", ann.user);
+    assert_eq!(app.post(&path, "").problem(), "wrong_state", "there is none to lose");
+    app.enrolled(&ann);
+    assert_eq!(app.sign_in("ann@example.org").json()["mfaPending"], true);
+    assert_eq!(app.post(&path, "").status, 204);
+    assert_eq!(app.as_person(&ann, "GET", "/v1/me", &Value::Null).problem(), "not_authenticated");
+    let back = app.sign_in("ann@example.org").json();
+    assert_eq!((&back["mfaPending"], back["accessToken"].is_string()), (&json!(false), true));
+    let entries = app.get("/v1/admin/audit?action=user.factors_reset&limit=100").json();
+    assert!(entries["items"].as_array().unwrap().iter().any(|one| one["target"] == ann.user.as_str()));
+}
+
+#[test]
+fn whoever_forgot_the_password_before_confirming_is_a_member_all_the_same() {
+    let app = App::embedded();
+    let owner = app.owner();
+    let secret = app.invitation(&owner, &json!({"role": "viewer"}));
+    let body = json!({"email": "carl@example.org", "password": "mistyped-for-ever", "invitation": secret});
+    assert_eq!(app.nobody("/v1/auth/register", &body).status, 202);
+    assert_eq!(app.nobody("/v1/auth/password/forgot", &json!({"email": "carl@example.org"})).status / 100, 2);
+    let token = app.letter("carl@example.org", "reset-password");
+    let reset = app.nobody("/v1/auth/password/reset", &json!({"token": token, "password": PASSWORD}));
+    assert_eq!(reset.status / 100, 2, "{}", reset.text);
+    let carl = Person::of(&app.sign_in("carl@example.org"));
+    let organizations = app.as_person(&carl, "GET", "/v1/me/organizations", &Value::Null).json();
+    assert_eq!(organizations["items"][0]["role"], "viewer");
+    // The access token alone signs out, too.
+    assert_eq!(app.as_person(&carl, "POST", "/v1/auth/sign-out", &Value::Null).status, 204);
+    assert_eq!(app.as_person(&carl, "GET", "/v1/me", &Value::Null).problem(), "not_authenticated");
 }

@@ -93,3 +93,24 @@ pub(crate) async fn suspend(State(platform): State<Arc<Platform>>, call: Call) -
 pub(crate) async fn resume(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
     set(&platform, &call, Life::Active).await
 }
+
+/// Take the second factors from a user who has lost theirs
+///
+/// The authenticator app, the recovery codes and the passkeys; they are signed out everywhere, and told by a letter.
+#[utoipa::path(
+    post, path = "/v1/admin/users/{user}/reset-factors", tag = "admin", operation_id = "resetUserFactors",
+    params(("user" = String, Path, description = "Their id")),
+    responses((status = 204, description = "The password, or a link in a letter, does."), (status = 409, description = "They have none."))
+)]
+pub(crate) async fn reset_factors(
+    State(platform): State<Arc<Platform>>,
+    call: Call,
+) -> Result<Response, Problem> {
+    let decide = async {
+        let user = found(&platform, &call).await?;
+        call.matches(&user.id, user.version)?;
+        let reset = platform.identity.reset_factors(&call.caller.cx, &user).await;
+        reset.map(|commit| (call::Empty, commit)).map_err(|error| problem(&error))
+    };
+    call.change(&platform, StatusCode::NO_CONTENT, decide, Error::Store).await
+}

@@ -69,14 +69,21 @@ pub(crate) async fn refresh(State(platform): State<Arc<Platform>>, call: Call) -
 
 /// Sign out
 ///
-/// Ends the session of a refresh token. It answers alike when the session is over already.
+/// Ends the session of a refresh token, or of the access token in `Authorization` when there is none.
 #[utoipa::path(
     post, path = "/v1/auth/sign-out", tag = "auth", operation_id = "signOut", request_body = Option<RefreshBody>,
     responses((status = 204, description = "Signed out."), (status = 403, description = "Another site has sent it."))
 )]
 pub(crate) async fn sign_out(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
-    let (token, _) = token(&platform, &call).await?;
-    platform.identity.sign_out(&call.caller.cx, &token).await.map_err(|error| problem(&error))?;
+    let bearer = call.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = bearer.and_then(|text| text.split_once(' ')).map(|(_, token)| token.trim());
+    let has_cookie = platform.cookies.get(&call.headers, Cookie::Refresh).is_some();
+    let session = match bearer.filter(|_| call.body.is_empty() && !has_cookie) {
+        Some(access) => platform.identity.verify(access).await.map(|verified| verified.claims.sid),
+        None => platform.identity.session_of(&token(&platform, &call).await?.0).await,
+    };
+    let session = session.map_err(|error| problem(&error))?;
+    platform.identity.sign_out(&call.caller.cx, session).await.map_err(|error| problem(&error))?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     end_cookies(&platform, &mut response);
     Ok(response)

@@ -12,7 +12,7 @@ use stoa_identity::organization::{self, Change, Slug};
 use utoipa::ToSchema;
 
 use super::{Asked, Named, change};
-use crate::caller::Caller;
+use crate::caller::{Caller, Credential};
 use crate::platform::Platform;
 
 /// What is to be different: a JSON Merge Patch (RFC 7396).
@@ -58,7 +58,7 @@ pub(crate) struct PatchDocument {
 )]
 pub(crate) async fn patch(
     State(platform): State<Arc<Platform>>,
-    Caller { cx, .. }: Caller,
+    Caller { cx, credential, .. }: Caller,
     Named(text): Named,
     uri: Uri,
     headers: HeaderMap,
@@ -76,6 +76,15 @@ pub(crate) async fn patch(
     });
     given.also(organization::wrong(name.as_deref(), texts.as_ref()));
     given.finish()?;
+    // Whoever asks for a second factor has shown one: else they would shut themselves out.
+    if let (Some(true), Credential::Session(known)) = (mfa_required, &credential)
+        && !known.session.has_shown_factor()
+    {
+        return Err(Problem::new(
+            "mfa_required",
+            "Add a second factor yourself, and sign in with it, first.",
+        ));
+    }
     let asked = Asked { method: Method::PATCH, uri: &uri, headers: &headers, body: &body };
     change(&platform, &cx, &text, asked, |found, clock| {
         let settings = settings.map(|changes| {
