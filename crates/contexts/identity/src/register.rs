@@ -1,7 +1,7 @@
 //! How people come in: the owner by the setup link, others by invitation or by themselves; and how they show that an address is theirs.
 
 use serde::{Deserialize, Serialize};
-use stoa_kernel::context::Context;
+use stoa_kernel::context::{Context, Scope};
 use stoa_kernel::id::{OrganizationId, UserId};
 use stoa_kernel::store::{Commit, Personal, Record as _};
 
@@ -311,14 +311,23 @@ impl Identity {
         Ok(issued)
     }
 
-    /// What an invitation without an address was kept for: the user is a member once the address is shown to be theirs.
+    /// What an invitation without an address was kept for: the user is a member once the address is shown to be theirs. An organization
+    /// that has no room any more, or is not in use, keeps nobody from their account.
     pub(crate) async fn joined(&self, cx: &Context, user: UserId, joining: Joining) -> Result<Commit, Error> {
         let role = joining.role.and_then(|role| role.parse().ok());
-        match (joining.organization, role) {
-            (Some(organization), Some(role)) if self.role_of(cx, organization, user).await?.is_none() => {
-                self.joining_within_plan(cx, organization, user, role).await
-            }
-            _ => Ok(Commit::new()),
+        let (Some(id), Some(role)) = (joining.organization, role) else { return Ok(Commit::new()) };
+        if self.role_of(cx, id, user).await?.is_some() {
+            return Ok(Commit::new());
+        }
+        let system = cx.within(Scope::System);
+        let found = organization::by_id(self.store.as_ref(), &system, id).await.map_err(of_organization)?;
+        let refused = || Commit::new().note("member.refused", "organization", &id);
+        if found.state != organization::State::Active {
+            return Ok(refused());
+        }
+        match self.joining_within_plan(cx, id, user, role).await {
+            Err(Error::QuotaExceeded { .. }) => Ok(refused()),
+            other => other,
         }
     }
 

@@ -78,11 +78,13 @@ impl Caller {
         }
     }
 
-    /// Whether they run the installation.
+    /// Whether they run the installation. Whom an organization's own provider vouches for does not, whoever it says that it is.
     pub(crate) fn is_installation(&self) -> bool {
         match &self.credential {
             Credential::Operator => true,
-            Credential::Session(known) => known.is_owner && !known.session.is_pending,
+            Credential::Session(known) => {
+                known.is_owner && !known.session.is_pending && !known.session.is_bound()
+            }
             _ => false,
         }
     }
@@ -310,9 +312,25 @@ impl Asked<'_> {
     async fn operator(&self, platform: &Platform, mut caller: Caller) -> Result<Caller, Problem> {
         let is_whole = self.rule.path.starts_with("/v1/events") && self.named().is_none();
         if !is_whole && !self.is_addressed() {
-            caller.cx.scope = Scope::Organization(self.organization(platform, &caller).await?);
+            let id = self.organization(platform, &caller).await?;
+            let found = platform.identity.known_organization(&caller.cx, id).await;
+            let found = found.map_err(|error| problem(&error))?.ok_or_else(unknown_organization)?;
+            self.visited(&found, &mut caller)?;
         }
         Ok(caller)
+    }
+
+    /// An organization that whoever runs the installation names: read in any state, changed while it is in use.
+    fn visited(&self, organization: &Organization, caller: &mut Caller) -> Result<(), Problem> {
+        if !self.is_read() {
+            self.usable(organization, caller)?;
+        }
+        caller.cx.scope = Scope::Organization(organization.id);
+        Ok(())
+    }
+
+    fn is_read(&self) -> bool {
+        matches!(*self.method, Method::GET | Method::HEAD)
     }
 
     /// The organization that the header names.
@@ -357,7 +375,7 @@ impl Asked<'_> {
         }
         let Some(membership) = membership else {
             if may_all && !self.is_addressed() {
-                caller.cx.scope = Scope::Organization(id);
+                self.visited(&organization, &mut caller)?;
             }
             return if may_all { Ok(caller) } else { Err(unknown_organization()) };
         };
@@ -380,7 +398,7 @@ impl Asked<'_> {
 
     /// Whether an organization is in a state for this.
     fn usable(&self, organization: &Organization, caller: &Caller) -> Result<(), Problem> {
-        let is_read = matches!(*self.method, Method::GET | Method::HEAD);
+        let is_read = self.is_read();
         match organization.state {
             Life::Active => {}
             Life::Suspended => {

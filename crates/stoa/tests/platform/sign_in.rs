@@ -370,6 +370,15 @@ fn plans_and_credits_hold_organizations_to_their_limits(app: &App) {
     let third = app.nobody("/v1/auth/register", &body);
     assert_eq!((third.status, third.problem().as_str()), (403, "quota_exceeded"));
     assert!(third.text.contains("2 members"), "{}", third.text);
+    // By a link of nobody's: the account is theirs, the place is not.
+    let open = app.invitation(&owner, &json!({"role": "guest"}));
+    let body = json!({"email": "fourth@example.org", "password": PASSWORD, "invitation": open});
+    assert_eq!(app.nobody("/v1/auth/register", &body).status, 202);
+    let token = app.letter("fourth@example.org", "verify-email");
+    let fourth =
+        Person::of(&app.nobody("/v1/auth/verify-email", &json!({"token": token, "password": PASSWORD})));
+    let none = app.as_person(&fourth, "GET", "/v1/me/organizations", &Value::Null).json();
+    assert_eq!(none["items"], json!([]), "an account is nobody's to withhold");
     let plan = app.as_person(&owner, "GET", "/v1/plan", &Value::Null).json();
     assert_eq!(plan["limits"][0], json!({"name": "members", "limit": 2, "used": 2}));
     let enter = |amount: i64| {

@@ -142,6 +142,9 @@ fn whom_the_provider_of_one_organization_vouches_for_reaches_that_one_alone() {
         200,
         "whoever has shown something of their own reaches it"
     );
+    // Nor does an organization's admin run the installation by vouching for its owner.
+    assert_eq!(app.as_person(&owner, "GET", "/v1/admin/users", &Value::Null).status, 200);
+    assert_eq!(app.as_person(&vouched, "GET", "/v1/admin/users", &Value::Null).problem(), "forbidden");
     let scopes = json!({"name": "k", "scopes": ["members:read"]});
     assert_eq!(
         app.as_person(&vouched, "POST", "/v1/api-keys", &scopes).problem(),
