@@ -33,8 +33,8 @@ impl Gate {
     /// Lets a call through, unless what is behind does not answer.
     #[must_use]
     pub fn admit(&self) -> Option<Admission<'_>> {
-        let admitted = self.breaker().admit(self.clock.now()).is_ok();
-        admitted.then_some(Admission { gate: self, settled: false })
+        let generation = self.breaker().admit(self.clock.now()).ok()?;
+        Some(Admission { gate: self, generation, settled: false })
     }
 
     /// Its state.
@@ -52,6 +52,7 @@ impl Gate {
 #[derive(Debug)]
 pub struct Admission<'g> {
     gate: &'g Gate,
+    generation: u64,
     settled: bool,
 }
 
@@ -65,7 +66,7 @@ impl Admission<'_> {
         self.settled = true;
         let mut breaker = self.gate.breaker();
         let was = breaker.state();
-        breaker.record(ok, self.gate.clock.now());
+        breaker.record(self.generation, ok, self.gate.clock.now());
         let is = breaker.state();
         match (was, is) {
             (BreakerState::Closed, BreakerState::Open { .. }) => {
@@ -161,7 +162,14 @@ impl Store for GuardedStore {
         Box::pin(self.call(self.inner.replayed(cx, key)))
     }
 
+    /// Asks until the breaker knows: a store that is ready refuses nobody for being probed.
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.call(self.inner.ping()))
+        Box::pin(async move {
+            self.call(self.inner.ping()).await?;
+            while matches!(self.gate.state(), BreakerState::HalfOpen { .. }) {
+                self.call(self.inner.ping()).await?;
+            }
+            Ok(())
+        })
     }
 }

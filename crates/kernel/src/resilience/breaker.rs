@@ -47,6 +47,8 @@ pub enum BreakerState {
 pub struct Breaker {
     policy: BreakerPolicy,
     state: BreakerState,
+    /// Counts the changes of state, so that a call is judged in the state that let it through.
+    generation: u64,
     calls: SlidingWindow,
     failures: SlidingWindow,
 }
@@ -56,7 +58,7 @@ impl Breaker {
     #[must_use]
     pub fn new(policy: BreakerPolicy) -> Self {
         let window = || SlidingWindow::new(policy.window_us, 10);
-        Self { policy, state: BreakerState::Closed, calls: window(), failures: window() }
+        Self { policy, state: BreakerState::Closed, generation: 0, calls: window(), failures: window() }
     }
 
     /// The state after the last call.
@@ -65,16 +67,17 @@ impl Breaker {
         self.state
     }
 
-    /// Asks to make a call at `now`. Each call that is let through must be followed by one [`Self::record`].
+    /// Asks to make a call at `now`. Each call that is let through must be followed by one [`Self::record`] with the generation
+    /// that it got here.
     ///
     /// # Errors
     /// How many microseconds until it is worth asking again; zero while all probes are under way.
-    pub fn admit(&mut self, now: Micros) -> Result<(), i64> {
+    pub fn admit(&mut self, now: Micros) -> Result<u64, i64> {
         if let BreakerState::Open { until } = self.state {
             if now < until {
                 return Err(until.since(now));
             }
-            self.state = BreakerState::HalfOpen { running: 0, succeeded: 0 };
+            self.enter(BreakerState::HalfOpen { running: 0, succeeded: 0 });
         }
         match &mut self.state {
             BreakerState::HalfOpen { running, succeeded } => {
@@ -82,14 +85,18 @@ impl Breaker {
                     return Err(0);
                 }
                 *running += 1;
-                Ok(())
             }
-            BreakerState::Closed | BreakerState::Open { .. } => Ok(()),
+            BreakerState::Closed | BreakerState::Open { .. } => {}
         }
+        Ok(self.generation)
     }
 
-    /// Reports how a call that was let through ended.
-    pub fn record(&mut self, success: bool, now: Micros) {
+    /// Reports how a call that was let through ended. One that began in another generation says how things were then: it is no probe
+    /// of how they are.
+    pub fn record(&mut self, generation: u64, success: bool, now: Micros) {
+        if generation != self.generation {
+            return;
+        }
         match self.state {
             BreakerState::Closed => {
                 self.calls.add(1, now);
@@ -108,18 +115,22 @@ impl Breaker {
             BreakerState::HalfOpen { running, succeeded } => {
                 let succeeded = succeeded + 1;
                 if succeeded >= self.policy.probes.max(1) {
-                    *self = Self::new(self.policy);
+                    *self = Self { generation: self.generation + 1, ..Self::new(self.policy) };
                 } else {
                     self.state = BreakerState::HalfOpen { running: running.saturating_sub(1), succeeded };
                 }
             }
-            // A call that began before the circuit opened: it changes nothing.
             BreakerState::Open { .. } => {}
         }
     }
 
     fn open(&mut self, now: Micros) {
-        self.state = BreakerState::Open { until: now.plus(i64::from(self.policy.open_us)) };
+        self.enter(BreakerState::Open { until: now.plus(i64::from(self.policy.open_us)) });
+    }
+
+    fn enter(&mut self, state: BreakerState) {
+        self.state = state;
+        self.generation += 1;
     }
 }
 
@@ -136,20 +147,20 @@ mod tests {
         let mut breaker = Breaker::new(POLICY);
         let now = Micros(10_000);
         for success in [true, false, true] {
-            breaker.admit(now).unwrap();
-            breaker.record(success, now);
+            let call = breaker.admit(now).unwrap();
+            breaker.record(call, success, now);
         }
         assert_eq!(breaker.state(), BreakerState::Closed, "three calls are too few to judge");
-        breaker.record(false, now);
+        breaker.record(0, false, now);
         assert_eq!(breaker.admit(now.plus(100)), Err(400));
         let later = now.plus(500);
         assert_eq!(
             (breaker.admit(later), breaker.admit(later), breaker.admit(later)),
-            (Ok(()), Ok(()), Err(0))
+            (Ok(2), Ok(2), Err(0))
         );
-        breaker.record(true, later);
+        breaker.record(2, true, later);
         assert_eq!(breaker.admit(later), Err(0), "one probe runs, one succeeded: that is all of them");
-        breaker.record(true, later);
+        breaker.record(2, true, later);
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
@@ -157,11 +168,26 @@ mod tests {
     fn a_failed_probe_opens_it_again() {
         let mut breaker = Breaker::new(POLICY);
         for _ in 0..4 {
-            breaker.record(false, Micros(0));
+            breaker.record(0, false, Micros(0));
         }
-        breaker.admit(Micros(500)).unwrap();
-        breaker.record(false, Micros(600));
+        let probe = breaker.admit(Micros(500)).unwrap();
+        breaker.record(probe, false, Micros(600));
         assert_eq!(breaker.state(), BreakerState::Open { until: Micros(1_100) });
+    }
+
+    #[test]
+    fn a_call_from_before_the_circuit_opened_is_no_probe() {
+        let mut breaker = Breaker::new(POLICY);
+        let old = breaker.admit(Micros(0)).unwrap();
+        for _ in 0..4 {
+            breaker.record(0, false, Micros(0));
+        }
+        let probe = breaker.admit(Micros(500)).unwrap();
+        breaker.record(old, false, Micros(500));
+        breaker.record(old, true, Micros(500));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen { running: 1, succeeded: 0 });
+        breaker.record(probe, true, Micros(500));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen { running: 0, succeeded: 1 });
     }
 
     proptest! {
@@ -170,15 +196,14 @@ mod tests {
             steps in prop::collection::vec((0i64..300, any::<bool>(), any::<bool>()), 1..300)
         ) {
             let mut breaker = Breaker::new(POLICY);
-            let (mut now, mut failed, mut under_way) = (Micros(0), false, 0u32);
+            let (mut now, mut failed, mut under_way) = (Micros(0), false, Vec::new());
             for (step, start, success) in steps {
                 now = now.plus(step);
                 if start {
-                    if breaker.admit(now).is_ok() { under_way += 1; }
-                } else if under_way > 0 {
-                    under_way -= 1;
+                    under_way.extend(breaker.admit(now));
+                } else if let Some(call) = under_way.pop() {
                     failed |= !success;
-                    breaker.record(success, now);
+                    breaker.record(call, success, now);
                 }
                 prop_assert!(failed || breaker.state() == BreakerState::Closed);
                 if let BreakerState::HalfOpen { running, succeeded } = breaker.state() {

@@ -17,6 +17,12 @@ fn until(app: &App, path: &str, wanted: u16, within: Duration) -> Duration {
     }
 }
 
+/// A machine that has something else to do makes one of them slow; not the half.
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the test is about real time")]
 fn losing_the_database_refuses_fast_and_recovers_by_itself() {
@@ -27,19 +33,19 @@ fn losing_the_database_refuses_fast_and_recovers_by_itself() {
     until(&app, "/health/ready", 503, Duration::from_secs(10));
     assert_eq!(app.get("/health/live").status, 200);
     // The breaker opens after some failures; from then on refusing takes no time.
-    let mut fast = Duration::MAX;
+    let mut times = Vec::new();
     for _ in 0..60 {
         let start = Instant::now();
         let answer = app.get("/v1/organizations/acme");
-        fast = start.elapsed();
+        times.push(start.elapsed());
         assert_eq!((answer.status, answer.problem().as_str()), (503, "database_unavailable"));
         assert!(!answer.header("retry-after").is_empty());
     }
-    assert!(fast < Duration::from_millis(10), "{fast:?}");
+    assert!(median(&mut times[30..]) < Duration::from_millis(10), "an open breaker takes no time: {times:?}");
     server.restart();
     let took = until(&app, "/health/ready", 200, Duration::from_secs(15));
-    until(&app, "/v1/organizations/acme", 200, Duration::from_secs(5));
     assert!(took < Duration::from_secs(5), "{took:?}");
+    // Ready means that nobody is refused any more.
     assert_eq!(app.get("/v1/organizations/acme").json(), made);
     app.organization("second");
 }
@@ -99,9 +105,7 @@ fn losing_redis_degrades_and_limits_go_on_in_the_process() {
         assert_eq!(answer.status, 200, "ordinary requests go on");
         assert!(remaining(&answer) >= 99_900, "the process counts by itself: {}", remaining(&answer));
     }
-    // A machine that has something else to do makes one of them slow; not the half.
-    times.sort_unstable();
-    assert!(times[times.len() / 2] < Duration::from_millis(10), "an open breaker takes no time: {times:?}");
+    assert!(median(&mut times) < Duration::from_millis(10), "an open breaker takes no time: {times:?}");
     proxy.heal();
     let took = until_check(&one, "cache", true);
     assert!(took < Duration::from_secs(5), "{took:?}");

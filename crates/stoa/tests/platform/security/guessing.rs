@@ -72,14 +72,11 @@ fn sign_in_takes_the_same_time_for_names_that_there_are_not(app: &App) {
             }
         }
     }
-    let median = |times: &mut Vec<u128>| {
-        times.sort_unstable();
-        times[times.len() / 2]
-    };
-    let medians: Vec<u128> = times.iter_mut().map(median).collect();
-    let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+    // What else the machine does only adds: of many, the fastest is the work itself.
+    let fastest: Vec<u128> = times.iter().map(|times| *times.iter().min().unwrap()).collect();
+    let (least, most) = (fastest.iter().min().unwrap(), fastest.iter().max().unwrap());
     // Skipping the hash would make one of them many times as fast.
-    assert!(*most < least * 2, "{names:?} take {medians:?} microseconds");
+    assert!(*most < least * 2, "{names:?} take {fastest:?} microseconds");
 }
 
 fn what_sends_letters_answers_alike_whether_there_is_somebody(app: &App) {
