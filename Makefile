@@ -1,5 +1,5 @@
 # Every target is one readable line or a script.
-.PHONY: run demo test crash check bench-auth bench-reconcile bench-store fuzz generate setup build
+.PHONY: run demo test crash check bench-auth bench-jobs bench-reconcile bench-store fuzz generate setup build
 
 run: build                 ## Build the release binary and start the platform
 	@scripts/run.sh
@@ -30,6 +30,9 @@ bench-reconcile: build     ## Compare with DuckDB, Polars and pandas (EVENTS=100
 
 bench-auth: build          ## Compare authenticated requests with Fastify (RUNS=3 SECONDS_EACH=5)
 	@bench/auth/run.sh
+
+bench-jobs:                ## Compare the job engine with graphile-worker, pg-boss and BullMQ (RUNS=3 JOBS=20000)
+	@bench/jobs/run.sh
 
 fuzz:                      ## Fuzz every parser (FUZZ_SECONDS=60 each)
 	@scripts/fuzz.sh

@@ -40,7 +40,10 @@ mod select;
 pub mod trail;
 mod value;
 
-pub use commit::{Action, Commit, Decided, Guard, Idempotency, Job, Note, Priority, Reply, Told, Write};
+pub use commit::{
+    Action, Commit, Decided, Duplicate, Ended, Guard, Idempotency, Job, JobEnd, Note, Priority, Reply, Told,
+    Write,
+};
 pub use cursor::{Cursor, CursorError, CursorKey};
 pub use event::{Aggregate, Envelope, Event, EventType};
 pub use failure::{StoreError, StoreErrorKind};

@@ -1,9 +1,10 @@
-//! The commands that ask a running platform, as a person: `stoa login`, `org`, `user`, `member`, `invite`, `key`, `session`, `flag`, `audit`.
+//! The commands that ask a running platform, as a person: `stoa login`, `org`, `user`, `member`, `invite`, `key`, `session`, `flag`, `job`, `dlq`, `queue`, `audit`.
 
 mod ask;
 mod commands;
 mod login;
 mod table;
+mod work;
 
 use crate::cli::client::ClientCommand;
 use crate::failure::{Exit, Failure};

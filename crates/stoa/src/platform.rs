@@ -15,6 +15,7 @@ mod screen;
 mod secrets;
 mod serve;
 mod vitals;
+mod work;
 
 pub(crate) use backup::{backup, restore, restored};
 pub(crate) use check::{config_check, config_reference, config_show, doctor, event_types, health, openapi};

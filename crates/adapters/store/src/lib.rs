@@ -52,8 +52,8 @@ impl Registry {
     /// the keys of an organization that is purged. `$1` and `$2` are what both engines call values.
     #[must_use]
     pub fn purges(&self) -> Vec<String> {
-        const STAYS: [&str; 5] =
-            ["organizations", "audit_entries", "audit_heads", "jobs", "organization_keys"];
+        const STAYS: [&str; 6] =
+            ["organizations", "audit_entries", "audit_heads", "jobs", "job_holds", "organization_keys"];
         let tables = self.iter().filter(|meta| !STAYS.contains(&meta.table));
         let purge = |meta: &RecordMeta| {
             let tenant = meta.tenant().and_then(|tenant| meta.columns.get(tenant))?.name;

@@ -7,10 +7,10 @@ use stoa_kernel::clock::{Clock, Micros};
 use stoa_kernel::context::{Context, Scope};
 use stoa_kernel::id::{EventId, Ids, JobId};
 use stoa_kernel::store::audit::{self, Entry, Hash};
-use stoa_kernel::store::queue::QueuedJob;
+use stoa_kernel::store::queue::{FinishedJob, JobState, PAYLOAD_BYTES_MAX, QueuedJob};
 use stoa_kernel::store::{
-    Commit, Field as _, Guard, Idempotency, Job, Json, Note, Record as _, RecordMeta, StoreError,
-    StoreErrorKind, Told, Value, Write,
+    Commit, Duplicate, Ended, Field as _, Guard, Idempotency, Job, JobEnd, Json, Note, Record as _,
+    RecordMeta, StoreError, StoreErrorKind, Told, Value, Write,
 };
 
 use crate::bookkeeping::IdempotencyKey;
@@ -89,6 +89,42 @@ pub struct PreparedEvent {
     pub rest: Vec<Value>,
 }
 
+/// A job that waits for its place in the order.
+#[derive(Debug)]
+pub struct PreparedJob {
+    /// Whose it is; 0 for the installation.
+    pub organization: i64,
+    /// Its mailbox.
+    pub order_key: Option<String>,
+    /// Its state, unless another job of its mailbox comes first.
+    pub state: JobState,
+    /// Whether one that comes first is in the same commit.
+    pub follows: bool,
+    /// What becomes of it when another one has its key.
+    pub on_duplicate: Duplicate,
+    /// Its values, in the order of the columns; the store sets state and sequence.
+    pub values: Vec<Value>,
+}
+
+/// A job that ends.
+#[derive(Debug)]
+pub struct PreparedEnd {
+    /// Which, as it was.
+    pub end: JobEnd,
+    /// What came of it, sealed; null where nothing did.
+    pub result: Value,
+    /// Now.
+    pub now: Micros,
+}
+
+impl PreparedEnd {
+    /// The refusal when the job is not as it was any more.
+    #[must_use]
+    pub fn refusal() -> StoreError {
+        changed_elsewhere(QueuedJob::META)
+    }
+}
+
 /// An audit entry that waits for its place.
 #[derive(Debug)]
 pub struct PreparedEntry {
@@ -110,7 +146,9 @@ pub struct Prepared {
     /// The changes.
     pub writes: Vec<Statement>,
     /// The work that is asked for.
-    pub jobs: Vec<Statement>,
+    pub jobs: Vec<PreparedJob>,
+    /// The work that has ended.
+    pub ends: Vec<PreparedEnd>,
     /// The end of an idempotency record whose time is over, then the new one.
     pub idempotency: Vec<Statement>,
     /// The conditions over numbers.
@@ -149,12 +187,20 @@ fn invalid(message: impl Into<String>) -> StoreError {
 pub fn sealing_organizations(cx: &Context, commit: &Commit) -> Vec<i64> {
     let mut organizations: Vec<i64> =
         commit.writes.iter().filter(|write| write.meta().has_sealed()).map(Write::organization).collect();
-    if commit.idempotency.is_some() || !commit.jobs.is_empty() {
+    if commit.idempotency.is_some() {
         organizations.push(cx.scope.number());
     }
+    organizations.extend(commit.jobs.iter().map(|job| owner(cx, job)));
+    let has_result = |end: &&JobEnd| matches!(end.how, Ended::Completed(Some(_), _));
+    organizations.extend(commit.ends.iter().filter(has_result).map(|end| end.organization));
     organizations.sort_unstable();
     organizations.dedup();
     organizations
+}
+
+/// Whose a job is.
+fn owner(cx: &Context, job: &Job) -> i64 {
+    job.organization.map_or_else(|| cx.scope.number(), |id| id.to_i64())
 }
 
 impl Preparation<'_> {
@@ -169,7 +215,8 @@ impl Preparation<'_> {
             touched: commit.writes.iter().map(Write::organization).collect(),
             unchanged: Vec::new(),
             writes: Vec::with_capacity(commit.writes.len()),
-            jobs: Vec::new(),
+            jobs: Vec::with_capacity(commit.jobs.len()),
+            ends: Vec::with_capacity(commit.ends.len()),
             idempotency: Vec::new(),
             counts: Vec::new(),
             audit: Vec::with_capacity(commit.writes.len()),
@@ -192,8 +239,17 @@ impl Preparation<'_> {
             prepared.audit.push(PreparedEntry { entry, digest });
         }
         prepared.audit.sort_by_key(|entry| entry.entry.organization);
+        let mut mailboxes = std::collections::HashSet::new();
         for job in commit.jobs {
-            prepared.jobs.push(self.job(cx, job, now)?);
+            let mut job = self.job(cx, job, now)?;
+            let mailbox = job.order_key.clone().map(|key| (job.organization, key));
+            job.follows = mailbox.is_some_and(|mailbox| !mailboxes.insert(mailbox));
+            prepared.touched.push(job.organization);
+            prepared.jobs.push(job);
+        }
+        for end in commit.ends {
+            prepared.touched.push(end.organization);
+            prepared.ends.push(self.end(cx, end, now)?);
         }
         if let Some(idempotency) = commit.idempotency {
             prepared.idempotency = self.idempotency(cx, idempotency, now)?;
@@ -315,26 +371,79 @@ impl Preparation<'_> {
         })
     }
 
-    fn job(&self, cx: &Context, job: Job, now: Micros) -> Result<Statement, StoreError> {
-        let id: JobId = self.id()?;
+    fn job(&self, cx: &Context, job: Job, now: Micros) -> Result<PreparedJob, StoreError> {
+        let organization = owner(cx, &job);
+        if cx.scope != Scope::System && organization != cx.scope.number() {
+            return Err(invalid("a job of another organization"));
+        }
+        if job.payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(invalid(format!("the payload of a job has at most {PAYLOAD_BYTES_MAX} bytes")));
+        }
+        let id: JobId = job.id.map_or_else(|| self.id(), Ok)?;
+        let run_at = job.run_at.unwrap_or(now);
+        let state = if run_at > now { JobState::Scheduled } else { JobState::Ready };
+        let scope = if organization == cx.scope.number() {
+            cx.scope
+        } else {
+            job.organization.map_or(cx.scope, Scope::Organization)
+        };
+        let none = || Value::Null;
         let mut values = vec![
             id.to_value(),
-            Value::Integer(cx.scope.number()),
-            Value::Text(job.queue.to_owned()),
-            Value::Text(job.kind.to_owned()),
+            Value::Integer(organization),
+            Value::Text(job.queue),
+            Value::Text(job.kind),
             Value::Json(job.payload),
             Value::Integer(i64::from(job.priority as u8)),
-            job.run_at.unwrap_or(now).to_value(),
+            state.to_value(),
+            Value::Integer(0),
+            run_at.to_value(),
             job.order_key.to_value(),
             job.dedupe_key.to_value(),
-            Json(cx.clone()).to_value(),
+            job.batch_key.to_value(),
+            Json(cx.within(scope)).to_value(),
             now.to_value(),
             Value::Integer(0),
-            Value::Null,
+            Value::Integer(job.replays),
+            none(),
+            none(),
+            none(),
+            none(),
+            Value::Integer(0),
+            none(),
+            Value::Json("[]".to_owned()),
+            none(),
+            none(),
+            none(),
             Value::Integer(1),
         ];
         self.vault.seal_row(QueuedJob::META, &mut values)?;
-        Ok(statement(self.renderer.insert(QueuedJob::META), values, QueuedJob::META, false))
+        let (order_key, on_duplicate) = (job.order_key, job.on_duplicate);
+        Ok(PreparedJob { organization, order_key, state, follows: false, on_duplicate, values })
+    }
+
+    fn end(&self, cx: &Context, mut end: JobEnd, now: Micros) -> Result<PreparedEnd, StoreError> {
+        if cx.scope != Scope::System && end.organization != cx.scope.number() {
+            return Err(invalid("a job of another organization"));
+        }
+        let result = match &mut end.how {
+            Ended::Completed(result, _) => result.take(),
+            _ => None,
+        };
+        let Some(result) = result else { return Ok(PreparedEnd { end, result: Value::Null, now }) };
+        // Of the row only its place and what is sealed matter here.
+        let meta = FinishedJob::META;
+        let mut values = vec![Value::Null; meta.columns.len()];
+        let places = [FinishedJob::ID.index, FinishedJob::ORGANIZATION_ID.index, FinishedJob::RESULT.index];
+        let given = [end.id.to_value(), Value::Integer(end.organization), Value::Json(result)];
+        for (place, value) in places.into_iter().zip(given) {
+            if let Some(slot) = values.get_mut(place) {
+                *slot = value;
+            }
+        }
+        self.vault.seal_row(meta, &mut values)?;
+        let result = values.into_iter().nth(FinishedJob::RESULT.index).unwrap_or(Value::Null);
+        Ok(PreparedEnd { end, result, now })
     }
 
     fn idempotency(

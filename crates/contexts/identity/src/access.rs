@@ -119,6 +119,9 @@ permissions! {
     FlagsRead "flags:read" from Guest: "See which features are on.";
     FlagsUpdate "flags:update" from Developer: "Turn features on and off.";
     EventsRead "events:read" from Member: "Follow what happens.";
+    JobsRead "jobs:read" from Member: "See jobs and what became of them.";
+    JobsSubmit "jobs:submit" from Developer: "Ask for jobs.";
+    JobsUpdate "jobs:update" from Developer: "Cancel jobs, take dead letters back or discard them.";
     AuditRead "audit:read" from Admin: "Read and export the audit trail.";
     ProvidersRead "providers:read" from Admin: "See who vouches for accounts.";
     ProvidersUpdate "providers:update" from Admin, fixed: "Change who vouches for accounts.";

@@ -179,15 +179,8 @@ impl Identity {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
         let wanted = Wanted { template: template.to_owned(), to: to.to_string(), variables };
         let (queue, kind) = SEND;
-        commit.job(Job {
-            queue,
-            kind,
-            payload: serde_json::to_string(&wanted).unwrap_or_default(),
-            priority: Priority::High,
-            run_at: None,
-            order_key: None,
-            dedupe_key: None,
-        })
+        let payload = serde_json::to_string(&wanted).unwrap_or_default();
+        commit.job(Job { priority: Priority::High, ..Job::new(queue, kind, payload) })
     }
 
     /// Applies a commit, and forgets what it changed.

@@ -7,4 +7,4 @@ mod letter;
 mod send;
 
 pub use letter::{Letters, TemplateError};
-pub use send::SendMail;
+pub use send::{SEND_MAIL, SendMail};

@@ -157,6 +157,23 @@ rules! {
     GET "/v1/events" MemberOrInstallation(P::EventsRead);
     GET "/v1/events/stream" MemberOrInstallation(P::EventsRead);
     GET "/v1/event-types" Anyone;
+
+    GET "/v1/job-kinds" Known;
+    GET "/v1/jobs" MemberOrInstallation(P::JobsRead);
+    POST "/v1/jobs" MemberOrInstallation(P::JobsSubmit);
+    GET "/v1/jobs/{job}" MemberOrInstallation(P::JobsRead);
+    GET "/v1/jobs/{job}/stream" MemberOrInstallation(P::JobsRead);
+    POST "/v1/jobs/{job}/cancel" MemberOrInstallation(P::JobsUpdate);
+    POST "/v1/jobs/{job}/replay" MemberOrInstallation(P::JobsUpdate);
+    DELETE "/v1/jobs/{job}" MemberOrInstallation(P::JobsUpdate);
+    GET "/v1/job-batches/{batch}" MemberOrInstallation(P::JobsRead);
+    GET "/v1/dead-letters" MemberOrInstallation(P::JobsRead);
+    POST "/v1/dead-letters/replay" MemberOrInstallation(P::JobsUpdate);
+    POST "/v1/dead-letters/discard" MemberOrInstallation(P::JobsUpdate);
+    GET "/v1/admin/queues" Installation;
+    PATCH "/v1/admin/queues/{queue}" Installation;
+    POST "/v1/admin/queues/{queue}/drain" Installation;
+
     POST "/v1/telemetry/{signal}" Known;
     GET "/v1/privacy/registry" Installation;
 

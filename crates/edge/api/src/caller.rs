@@ -27,6 +27,8 @@ use crate::render::problem;
 
 /// The header that names the organization that a request is about.
 pub(crate) const ORGANIZATION: HeaderName = HeaderName::from_static("stoa-organization");
+/// What the operator may ask of all organizations at once.
+const WHOLE: [&str; 3] = ["/v1/events", "/v1/job", "/v1/dead-letters"];
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// How long it may be since the user showed who they are, where that is needed, in microseconds.
 const FRESH_US: i64 = 600_000_000;
@@ -308,9 +310,10 @@ impl Asked<'_> {
         }
     }
 
-    /// The operator is let in to all organizations: to that of the address, or of the header; of events, to all at once.
+    /// The operator is let in to all organizations: to that of the address, or of the header; of events and jobs, to all at once.
     async fn operator(&self, platform: &Platform, mut caller: Caller) -> Result<Caller, Problem> {
-        let is_whole = self.rule.path.starts_with("/v1/events") && self.named().is_none();
+        let is_of_all = WHOLE.iter().any(|prefix| self.rule.path.starts_with(prefix));
+        let is_whole = is_of_all && self.named().is_none();
         if !is_whole && !self.is_addressed() {
             let id = self.organization(platform, &caller).await?;
             let found = platform.identity.known_organization(&caller.cx, id).await;

@@ -14,6 +14,8 @@ use stoa_kernel::store::EventFilter;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use stream::is_still_good;
+
 use crate::caller::Caller;
 use crate::platform::Platform;
 

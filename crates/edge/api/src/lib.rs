@@ -15,6 +15,7 @@ mod events;
 mod flags;
 mod identity_providers;
 mod invitations;
+mod jobs;
 mod me;
 mod members;
 mod openapi;
@@ -56,6 +57,7 @@ fn operations() -> OpenApiRouter<Arc<Platform>> {
         .merge(audit::router())
         .merge(identity_providers::router())
         .merge(events::router())
+        .merge(jobs::router())
         .merge(privacy::router())
         .merge(telemetry::router())
         .merge(admin::router())

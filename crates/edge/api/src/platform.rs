@@ -10,6 +10,7 @@ use stoa_http::observe::Observer;
 use stoa_http::proxy::Proxies;
 use stoa_http::shed::Shedder;
 use stoa_identity::Identity;
+use stoa_jobs::desk::Desk;
 use stoa_kernel::clock::Clock;
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::registry::Kept;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub operator: OperatorToken,
     /// Who there is.
     pub identity: Arc<Identity>,
+    /// Where people ask for jobs.
+    pub desk: Arc<Desk>,
     /// The audit trail, for proofs.
     pub trail: Arc<dyn AuditTrail>,
     /// How many attempts of one address on one name are let through in a minute.
@@ -93,6 +96,7 @@ pub struct Platform {
     pub(crate) cursors: CursorKey,
     pub(crate) operator: OperatorToken,
     pub(crate) identity: Arc<Identity>,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) trail: Arc<dyn AuditTrail>,
     pub(crate) attempts: u32,
     pub(crate) cookies: Cookies,
@@ -147,6 +151,7 @@ impl Platform {
             operator: parts.operator,
             cookies: Cookies::new(&parts.identity.issuer(), &parts.cors_origins),
             identity: parts.identity,
+            desk: parts.desk,
             trail: parts.trail,
             attempts: parts.attempts,
             event_types: parts.event_types,

@@ -76,12 +76,14 @@ pub fn object(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Pr
 }
 
 impl Fields {
-    /// The fields of a JSON body; none of an empty one.
+    /// The fields of a JSON body; none where there is no body.
     ///
     /// # Errors
     /// `unsupported_media_type`, `body_malformed`.
     pub fn of(headers: &HeaderMap, body: &[u8]) -> Result<Self, Problem> {
-        object(headers, body).map(|members| Self { members, wrong: Vec::new() })
+        let is_none = body.is_empty() && !headers.contains_key(header::CONTENT_TYPE);
+        let members = if is_none { Map::new() } else { object(headers, body)? };
+        Ok(Self { members, wrong: Vec::new() })
     }
 
     fn refuse(&mut self, name: &str, code: &'static str, message: impl Into<String>) {

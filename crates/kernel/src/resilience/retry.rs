@@ -29,6 +29,27 @@ pub struct RetryPolicy {
     pub jitter: bool,
 }
 
+impl RetryPolicy {
+    /// How long is waited after this attempt, the first being 1, in microseconds.
+    #[must_use]
+    pub fn wait(&self, attempt: u32, random: &mut dyn Random) -> i64 {
+        let base = i64::from(self.base_us);
+        let grown = match self.backoff {
+            Backoff::Fixed => base,
+            Backoff::Linear => base.saturating_mul(i64::from(attempt)),
+            Backoff::Exponential => {
+                let doublings = attempt.saturating_sub(1);
+                base.saturating_mul(1i64.checked_shl(doublings).map_or(i64::MAX, |power| power.max(1)))
+            }
+        };
+        let cap = grown.clamp(0, i64::from(self.wait_us_max));
+        if !self.jitter {
+            return cap;
+        }
+        i64::try_from(random.below(cap.unsigned_abs() + 1)).unwrap_or(cap)
+    }
+}
+
 /// The retries of one call.
 #[derive(Debug, Clone)]
 pub struct Retry {
@@ -49,20 +70,7 @@ impl Retry {
         if self.attempts >= self.policy.attempts_max {
             return None;
         }
-        let base = i64::from(self.policy.base_us);
-        let grown = match self.policy.backoff {
-            Backoff::Fixed => base,
-            Backoff::Linear => base.saturating_mul(i64::from(self.attempts)),
-            Backoff::Exponential => {
-                base.saturating_mul(1i64.checked_shl(self.attempts - 1).map_or(i64::MAX, |p| p.max(1)))
-            }
-        };
-        let cap = grown.clamp(0, i64::from(self.policy.wait_us_max));
-        let wait = if self.policy.jitter {
-            i64::try_from(random.below(cap.unsigned_abs() + 1)).unwrap_or(cap)
-        } else {
-            cap
-        };
+        let wait = self.policy.wait(self.attempts, random);
         if now.plus(wait).since(self.started) > self.policy.elapsed_us_max {
             return None;
         }

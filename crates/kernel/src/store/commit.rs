@@ -3,11 +3,12 @@
 use serde::Serialize;
 
 use super::event::{Aggregate, Event, EventType};
+use super::queue::Attempt;
 use super::record::{Record, RecordMeta};
 use super::select::{Query, Select};
 use super::value::Value;
 use crate::clock::Micros;
-use crate::id::OrganizationId;
+use crate::id::{JobId, OrganizationId};
 
 /// What must hold for a commit to be applied.
 #[derive(Debug, Clone)]
@@ -138,23 +139,132 @@ pub enum Priority {
     Low,
 }
 
+impl Priority {
+    /// All of them, the most urgent first.
+    pub const ALL: [Self; 4] = [Self::Critical, Self::High, Self::Normal, Self::Low];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+
+    /// The priority with this number: 0 is critical, 3 and more is low.
+    #[must_use]
+    pub fn of(level: i64) -> Self {
+        usize::try_from(level).ok().and_then(|level| Self::ALL.get(level)).copied().unwrap_or(Self::Low)
+    }
+}
+
+impl std::str::FromStr for Priority {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|priority| priority.name() == text);
+        found.ok_or_else(|| format!("expected critical, high, normal or low, got \"{text}\""))
+    }
+}
+
+/// What becomes of a job whose dedupe key another live job has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Duplicate {
+    /// It is not enqueued: the other one does it.
+    #[default]
+    Skip,
+    /// The commit is refused by `jobs_dedupe_key`.
+    Refuse,
+}
+
 /// A unit of background work that is to be done exactly if the change happens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Job {
+    /// Its id, where somebody must know it before the commit.
+    pub id: Option<JobId>,
+    /// For whom, where the context does not say.
+    pub organization: Option<OrganizationId>,
     /// The queue.
-    pub queue: &'static str,
+    pub queue: String,
     /// The registered kind.
-    pub kind: &'static str,
+    pub kind: String,
     /// What it needs to know, as JSON.
     pub payload: String,
     /// How soon.
     pub priority: Priority,
     /// Not before this time.
     pub run_at: Option<Micros>,
-    /// Jobs with the same key run one at a time, in the order of their commits.
+    /// Jobs with the same key run one at a time, in the order of their commits: an entity's mailbox.
     pub order_key: Option<String>,
-    /// At most one live job has this key.
+    /// At most one live job of the queue has this key.
     pub dedupe_key: Option<String>,
+    /// What becomes of it when another one has the key.
+    pub on_duplicate: Duplicate,
+    /// Jobs with the same key are counted together.
+    pub batch_key: Option<String>,
+    /// How often it was taken back from the dead letters.
+    pub replays: i64,
+}
+
+impl Job {
+    /// A job of normal priority, as soon as possible, in no mailbox.
+    #[must_use]
+    pub fn new(queue: impl Into<String>, kind: impl Into<String>, payload: String) -> Self {
+        Self {
+            id: None,
+            organization: None,
+            queue: queue.into(),
+            kind: kind.into(),
+            payload,
+            priority: Priority::Normal,
+            run_at: None,
+            order_key: None,
+            dedupe_key: None,
+            on_duplicate: Duplicate::Skip,
+            batch_key: None,
+            replays: 0,
+        }
+    }
+}
+
+/// The end of a job that is still as it was read or claimed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobEnd {
+    /// Which.
+    pub id: JobId,
+    /// Whose it is; 0 for the installation.
+    pub organization: i64,
+    /// Its version then: when it has another now, the commit is refused by `jobs_version`.
+    pub version: i64,
+    /// Its mailbox, which goes on.
+    pub order_key: Option<String>,
+    /// How it ends.
+    pub how: Ended,
+}
+
+/// How a job ends.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ended {
+    /// It was done; what came of it, as JSON, and for how many microseconds that is kept.
+    Completed(Option<String>, i64),
+    /// It was cancelled; for how many microseconds that is kept.
+    Cancelled(i64),
+    /// It goes without a trace but the audit trail's.
+    Discarded,
+    /// It becomes a dead letter.
+    Failed {
+        /// Why, as a stable code.
+        reason: String,
+        /// The attempts that failed.
+        errors: Vec<Attempt>,
+        /// Whether its mailbox waits for it.
+        holds: bool,
+        /// For how many microseconds it is kept.
+        keep_us: i64,
+    },
 }
 
 /// The answer of an operation, kept so that a retry gets the same.
@@ -209,6 +319,8 @@ pub struct Commit {
     pub events: Vec<Told>,
     /// What is to be done.
     pub jobs: Vec<Job>,
+    /// What has been done.
+    pub ends: Vec<JobEnd>,
     /// What makes a retry one operation.
     pub idempotency: Option<Idempotency>,
     /// What the audit trail calls it.
@@ -275,6 +387,24 @@ impl Commit {
         self
     }
 
+    /// Ends a job: its effects and its end are one change.
+    pub fn end(mut self, end: JobEnd) -> Self {
+        self.ends.push(end);
+        self
+    }
+
+    /// Whether it would change nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.guards.is_empty()
+            && self.writes.is_empty()
+            && self.events.is_empty()
+            && self.jobs.is_empty()
+            && self.ends.is_empty()
+            && self.idempotency.is_none()
+            && self.notes.is_empty()
+    }
+
     /// Says what the audit trail calls it.
     pub const fn action(mut self, action: Action) -> Self {
         self.action = Some(action);
@@ -298,6 +428,7 @@ impl Commit {
         self.writes.extend(other.writes);
         self.events.extend(other.events);
         self.jobs.extend(other.jobs);
+        self.ends.extend(other.ends);
         self.notes.extend(other.notes);
         self.action = self.action.or(other.action);
         self.idempotency = self.idempotency.or(other.idempotency);

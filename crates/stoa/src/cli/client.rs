@@ -89,6 +89,27 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         what: FlagCommand,
     },
+    /// Jobs
+    Job {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: JobCommand,
+    },
+    /// Dead letters: jobs that are not tried any more
+    Dlq {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: DlqCommand,
+    },
+    /// Queues of jobs, for whoever runs the installation
+    Queue {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: QueueCommand,
+    },
     /// The audit trail
     Audit {
         #[command(flatten)]
@@ -111,6 +132,9 @@ impl ClientCommand {
             | Self::Key { client, .. }
             | Self::Session { client, .. }
             | Self::Flag { client, .. }
+            | Self::Job { client, .. }
+            | Self::Dlq { client, .. }
+            | Self::Queue { client, .. }
             | Self::Audit { client, .. } => client,
         }
     }
@@ -367,5 +391,136 @@ pub(crate) enum AuditCommand {
         /// That of the installation
         #[arg(long)]
         installation: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// List the newest
+    List {
+        /// Only these, separated by commas: queued, running, completed, failed, cancelled
+        #[arg(long)]
+        state: Option<String>,
+        /// Only of this kind
+        #[arg(long)]
+        kind: Option<String>,
+        /// Only of this batch
+        #[arg(long)]
+        batch: Option<String>,
+    },
+    /// List the kinds
+    Kinds,
+    /// Show one
+    Show {
+        /// Its id
+        job: String,
+    },
+    /// Ask for one
+    Submit {
+        /// Its kind
+        kind: String,
+        /// What it needs to know, as JSON
+        #[arg(long, default_value = "{}")]
+        payload: String,
+        /// critical, high, normal or low
+        #[arg(long)]
+        priority: Option<String>,
+        /// Not before, such as 2026-11-21T12:00:00Z
+        #[arg(long)]
+        run_at: Option<String>,
+        /// Its mailbox: jobs with the same key run one at a time, in order
+        #[arg(long)]
+        order_key: Option<String>,
+        /// At most one live job has it
+        #[arg(long)]
+        dedupe_key: Option<String>,
+        /// Jobs with the same one are counted together
+        #[arg(long)]
+        batch_key: Option<String>,
+    },
+    /// Stop one
+    Cancel {
+        /// Its id
+        job: String,
+    },
+    /// Count a batch
+    Batch {
+        /// Its key
+        batch: String,
+        /// How many seconds to wait for its end, at most 25
+        #[arg(long, default_value_t = 0)]
+        wait_s: u32,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Letters {
+    /// Of this kind
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Of this queue
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
+    /// With this reason
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DlqCommand {
+    /// List the newest
+    List {
+        #[command(flatten)]
+        which: Letters,
+    },
+    /// Show one
+    Show {
+        /// Its id
+        job: String,
+    },
+    /// Try one again, or the oldest 200 that are named
+    Replay {
+        /// Its id; without it, those that are named
+        job: Option<String>,
+        /// Another payload, as JSON
+        #[arg(long, requires = "job")]
+        payload: Option<String>,
+        #[command(flatten)]
+        which: Letters,
+    },
+    /// Discard one, or the oldest 200 that are named
+    Discard {
+        /// Its id; without it, those that are named
+        job: Option<String>,
+        #[command(flatten)]
+        which: Letters,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// List them, and how they do
+    List,
+    /// Begin nothing of one
+    Pause {
+        /// Its name
+        queue: String,
+    },
+    /// Let one go on
+    Resume {
+        /// Its name
+        queue: String,
+    },
+    /// Run so many of its jobs at once, in all processes together
+    Limit {
+        /// Its name
+        queue: String,
+        /// How many; without it, as many as there is room for
+        most: Option<u32>,
+    },
+    /// Cancel the newest 200 that wait in one
+    Drain {
+        /// Its name
+        queue: String,
     },
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::ask::{Answer, Api};
 use super::table::{list, table};
+use super::work;
 use crate::cli::client::{
     AuditCommand, Client, ClientCommand, FlagCommand, InviteCommand, KeyCommand, MemberCommand, OrgCommand,
     SessionCommand, UserCommand,
@@ -12,18 +13,18 @@ use crate::cli::client::{
 use crate::failure::{Exit, Failure};
 
 /// A question: how, where, with what, and the columns of a list.
-struct Question {
+pub(super) struct Question {
     method: Method,
     path: String,
     body: Option<Value>,
     columns: &'static [&'static str],
 }
 
-fn get(path: impl Into<String>, columns: &'static [&'static str]) -> Question {
+pub(super) fn get(path: impl Into<String>, columns: &'static [&'static str]) -> Question {
     Question { method: Method::GET, path: path.into(), body: None, columns }
 }
 
-fn act(method: Method, path: impl Into<String>, body: Option<Value>) -> Question {
+pub(super) fn act(method: Method, path: impl Into<String>, body: Option<Value>) -> Question {
     Question { method, path: path.into(), body, columns: &[] }
 }
 
@@ -39,6 +40,9 @@ pub(super) fn run(command: &ClientCommand) -> Result<Exit, Failure> {
         ClientCommand::Session { what, .. } => session(what),
         ClientCommand::Flag { what, .. } => flag(what),
         ClientCommand::Audit { what, .. } => audit(what),
+        ClientCommand::Job { what, .. } => work::job(what)?,
+        ClientCommand::Dlq { what, .. } => work::dlq(what)?,
+        ClientCommand::Queue { what, .. } => work::queue(what),
         ClientCommand::Login { .. } | ClientCommand::Logout { .. } => return Ok(Exit::Clean),
     };
     let mut api = Api::open(client)?;

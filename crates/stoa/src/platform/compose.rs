@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use stoa_bus::NatsSignals;
 use stoa_cache::{LocalLimiter, RedisLimiter};
+use stoa_jobs::queue::Queue;
 use stoa_kernel::clock::Clock;
 use stoa_kernel::resilience::policies::DATABASE;
 use stoa_kernel::store::{AuditTrail, EventLog, EventType, Keyring, Leases, Store, StoreErrorKind, Upkeep};
@@ -31,6 +32,7 @@ pub(crate) struct Stores {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) leases: Arc<dyn Leases>,
     pub(crate) trail: Arc<dyn AuditTrail>,
+    pub(crate) queue: Arc<dyn Queue>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
     pub(crate) keyring: Arc<dyn Keyring>,
     /// What it is, for people.
@@ -41,13 +43,14 @@ impl Stores {
     /// The ports of one store; `port` is the store with what stands before it.
     fn of<S>(port: Arc<dyn Store>, store: &Arc<S>, about: String) -> Self
     where
-        S: EventLog + Leases + AuditTrail + Upkeep + Keyring + 'static,
+        S: EventLog + Leases + AuditTrail + Queue + Upkeep + Keyring + 'static,
     {
         Self {
             store: port,
             log: Arc::clone(store) as _,
             leases: Arc::clone(store) as _,
             trail: Arc::clone(store) as _,
+            queue: Arc::clone(store) as _,
             upkeep: Arc::clone(store) as _,
             keyring: Arc::clone(store) as _,
             about,
@@ -57,7 +60,7 @@ impl Stores {
 
 /// The records of all contexts.
 pub(crate) fn registry() -> Registry {
-    Registry::with(stoa_identity::RECORDS)
+    Registry::with(&[stoa_identity::RECORDS, stoa_jobs::RECORDS].concat())
 }
 
 /// The last migration that this program knows.
@@ -67,7 +70,7 @@ pub(crate) fn last_migration() -> i64 {
 
 /// The types of events of all parts.
 pub(crate) fn event_types() -> Vec<EventType> {
-    [stoa_identity::event_types().as_slice(), stoa_outbox::EVENT_TYPES].concat()
+    [stoa_identity::event_types().as_slice(), stoa_jobs::EVENT_TYPES, stoa_outbox::EVENT_TYPES].concat()
 }
 
 /// The address without what must not be shown.

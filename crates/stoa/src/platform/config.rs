@@ -29,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) secrets: Secrets,
     pub(crate) node: Node,
     pub(crate) limits: Limits,
+    pub(crate) jobs: Jobs,
     pub(crate) identity: Identity,
     pub(crate) mail: Mail,
     pub(crate) outbound: Outbound,
@@ -111,6 +112,13 @@ pub(crate) struct Limits {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Jobs {
+    pub(crate) concurrency: usize,
+    pub(crate) lease_s: i64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Identity {
     pub(crate) registration: String,
     pub(crate) token_algorithm: String,
@@ -143,6 +151,7 @@ pub(crate) struct Outbound {
 pub(crate) struct Alerting {
     pub(crate) disk_free_percent_min: u64,
     pub(crate) log_behind_s_max: u64,
+    pub(crate) dead_letters_max: i64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -193,6 +202,7 @@ impl Default for Config {
             secrets: Secrets { master_keys: String::new(), operator_token: String::new() },
             node: Node { id: -1 },
             limits: Limits { burst: 2_000, per_second: 500, attempts_per_minute: 10 },
+            jobs: Jobs { concurrency: 64, lease_s: 30 },
             identity: Identity {
                 registration: "invite".to_owned(),
                 token_algorithm: "HS256".to_owned(),
@@ -211,7 +221,7 @@ impl Default for Config {
                 folder: PathBuf::from("outbox"),
             },
             outbound: Outbound { allowed_networks: Vec::new() },
-            alerts: Alerting { disk_free_percent_min: 5, log_behind_s_max: 30 },
+            alerts: Alerting { disk_free_percent_min: 5, log_behind_s_max: 30, dead_letters_max: 100 },
             telemetry: Telemetry { endpoint: String::new(), headers: String::new() },
             log: Log { level: "info".to_owned(), format: "auto".to_owned() },
         }
@@ -439,6 +449,8 @@ fn validate(config: &Config) -> Result<(), Failure> {
         ("server.streams_max", config.server.streams_max),
         ("server.body_bytes_max", config.server.body_bytes_max),
         ("data.readers", config.data.readers),
+        ("jobs.concurrency", config.jobs.concurrency),
+        ("jobs.lease_s", usize::try_from(config.jobs.lease_s).unwrap_or(0)),
         ("database.connections", config.database.connections),
         ("limits.burst", usize::try_from(config.limits.burst).unwrap_or(usize::MAX)),
         ("limits.per_second", usize::try_from(config.limits.per_second).unwrap_or(usize::MAX)),

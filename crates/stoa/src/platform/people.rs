@@ -8,15 +8,11 @@ use std::time::Duration;
 use stoa_http::proxy::Proxies;
 use stoa_identity::directory::{Seen, Watching};
 use stoa_identity::password::Hashing;
-use stoa_identity::purge::Purging;
 use stoa_identity::{Identity, Parts, Settings};
-use stoa_jobs::{Handler, Runner};
-use stoa_kernel::clock::Clock;
 use stoa_kernel::context::Scope;
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::{EventFilter, EventLog};
 use stoa_mail::{Outbox, Smtp};
-use stoa_messaging::{Letters, SendMail};
 use stoa_outbound::{Guarded, IpNet};
 use stoa_outbox::Feed;
 use stoa_runtime::blocking::Blocking;
@@ -25,7 +21,6 @@ use stoa_runtime::entropy::SystemEntropy;
 use stoa_runtime::ids::NodeIds;
 use stoa_runtime::lifecycle::Lifecycle;
 use stoa_runtime::mail::Mailer;
-use tokio::sync::watch;
 use url::Url;
 
 use super::compose::Stores;
@@ -194,45 +189,6 @@ pub(super) async fn listen(
     });
     lifecycle.started("directory", move || async move { listening.abort() });
     Ok(())
-}
-
-/// Does the work that commits have asked for.
-pub(super) fn work(
-    config: &Config,
-    identity: &Identity,
-    stores: &Stores,
-    ids: &Arc<NodeIds>,
-    feed: &Feed,
-    holder: &str,
-    lifecycle: &mut Lifecycle,
-) -> Result<Arc<dyn Mailer>, Failure> {
-    let mailer = mailer(config)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let letters =
-        Letters::new(&identity.issuer()).map_err(|error| Failure::new("internal", error.to_string()))?;
-    let purging = Purging {
-        store: Arc::clone(&stores.store),
-        upkeep: Arc::clone(&stores.upkeep),
-        clock: Arc::clone(&clock),
-    };
-    let handlers: Vec<Arc<dyn Handler>> =
-        vec![Arc::new(SendMail { letters, mailer: Arc::clone(&mailer) }), Arc::new(purging)];
-    let runner = Runner {
-        store: Arc::clone(&stores.store),
-        leases: Arc::clone(&stores.leases),
-        clock,
-        ids: Arc::clone(ids) as Arc<dyn Ids>,
-        holder: holder.to_owned(),
-        hints: feed.subscribe(),
-        handlers,
-    };
-    let (stop, stopped) = watch::channel(false);
-    let running = tokio::spawn(runner.run(stopped));
-    lifecycle.started("jobs", move || async move {
-        stop.send_replace(true);
-        let _ = running.await;
-    });
-    Ok(mailer)
 }
 
 /// Makes the next signing key when the one in use is old.

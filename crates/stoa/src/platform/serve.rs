@@ -26,7 +26,8 @@ use super::listen::{Bounds, listen};
 use super::screen::Screen;
 use super::secrets::{self, Secrets};
 use super::vitals::{self, Watched};
-use super::{logs, people};
+use super::work::Working;
+use super::{logs, people, work};
 use crate::failure::{Exit, Failure};
 
 /// The runtime of a process.
@@ -188,12 +189,22 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     }
     people::warm(&identity).await?;
     people::listen(&identity, &stores.log, &feed, lifecycle).await?;
-    let mailer = match runs(config, "worker") {
-        true => Some(people::work(config, &identity, &stores, &ids, &feed, &holder, lifecycle)?),
-        false => None,
-    };
-    let setup = if runs(config, "api") { people::setup(config, &identity).await? } else { None };
     let (limits, limiter) = compose::limits(config)?;
+    let limits = Arc::new(limits);
+    let working = Working {
+        config,
+        identity: &identity,
+        stores: &stores,
+        ids: &ids,
+        limits: &limits,
+        feed: &feed,
+        holder: &holder,
+    };
+    let mailer = if runs(config, "worker") { Some(working.work(lifecycle)?) } else { None };
+    if runs(config, "scheduler") {
+        working.watch(lifecycle);
+    }
+    let setup = if runs(config, "api") { people::setup(config, &identity).await? } else { None };
     let traffic = Arc::new(Traffic::default());
     let watched = Watched {
         stores: &stores,
@@ -213,6 +224,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     let process = metrics_process::Collector::default();
     process.describe();
     vitals::poll(&watched, Arc::clone(&alerts), &holder, lifecycle);
+    let desk = Arc::new(work::desk(&stores, &ids));
     let parts = Parts {
         health: vitals::health(&watched, alerts, lifecycle),
         store: Arc::clone(&stores.store),
@@ -223,6 +235,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         cursors: CursorKey::derived(operator_token.as_bytes()),
         operator: OperatorToken::of(&operator_token),
         identity,
+        desk,
         trail: Arc::clone(&stores.trail),
         attempts: config.limits.attempts_per_minute,
         event_types: compose::event_types(),
@@ -232,7 +245,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         cleaning: wanted,
         collector,
         traffic,
-        limits: Arc::new(limits),
+        limits,
         caller_secret: operator_token.clone().into_bytes(),
         metrics: Box::new(move || {
             process.collect();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use stoa_jobs::queue::Depth;
 use stoa_kernel::clock::Clock;
 use stoa_kernel::context::{Actor, Context, Scope};
 use stoa_kernel::id::Ids;
@@ -118,6 +119,17 @@ pub(super) fn health(watched: &Watched<'_>, alerts: Arc<Alerts>, lifecycle: &Lif
             })
         });
     }
+    let queue = Arc::clone(&watched.stores.queue);
+    health.check("jobs", false, move || {
+        let queue = Arc::clone(&queue);
+        Box::pin(async move {
+            let depths = queue.depths().await.map_err(text)?;
+            let sum = |count: fn(&Depth) -> i64| depths.iter().map(count).sum::<i64>();
+            let (ready, running, failed) =
+                (sum(|depth| depth.ready), sum(|depth| depth.running), sum(|depth| depth.failed));
+            Ok(Some(format!("{ready} can be begun, {running} run, {failed} dead letters")))
+        })
+    });
     let (folder, percent_min) = (watched.folder.clone(), watched.alerting.disk_free_percent_min);
     health.check("disk", false, move || {
         let reading = disk_reading(&folder, percent_min);
@@ -156,6 +168,24 @@ pub(super) fn measure_pool(upkeep: &dyn Upkeep) {
     metrics::gauge!("stoa_pool_waiting").set(show(waiting));
 }
 
+/// Shows what is in the queues; how many dead letters there are.
+fn measure_queues(depths: &[Depth]) -> i64 {
+    for depth in depths {
+        let states = [
+            ("ready", depth.ready),
+            ("scheduled", depth.scheduled),
+            ("waiting", depth.waiting),
+            ("running", depth.running),
+            ("failed", depth.failed),
+        ];
+        for (state, count) in states {
+            metrics::gauge!("stoa_queue_jobs", "queue" => depth.queue.clone(), "state" => state)
+                .set(f64::from(i32::try_from(count).unwrap_or(i32::MAX)));
+        }
+    }
+    depths.iter().map(|depth| depth.failed).sum()
+}
+
 /// The rules of alerts.
 pub(super) fn alerts(watched: &Watched<'_>) -> Alerts {
     let mut rules = Vec::new();
@@ -185,6 +215,19 @@ pub(super) fn alerts(watched: &Watched<'_>) -> Alerts {
     rules.push(Rule::new("requests_fail", "More than one in twenty requests fails.", 2, move || {
         Box::pin(std::future::ready(Ok(traffic.read())))
     }));
+    let (queue, letters_max) = (Arc::clone(&watched.stores.queue), watched.alerting.dead_letters_max);
+    rules.push(Rule::new(
+        "dead_letters",
+        "Many jobs are not tried any more; somebody must look at them.",
+        2,
+        move || {
+            let queue = Arc::clone(&queue);
+            Box::pin(async move {
+                let letters = measure_queues(&queue.depths().await.map_err(text)?);
+                Ok(Reading { bad: letters > letters_max, detail: format!("{letters} dead letters") })
+            })
+        },
+    ));
     let (folder, percent_min) = (watched.folder.clone(), watched.alerting.disk_free_percent_min);
     rules.push(Rule::new(
         "disk_fills",

@@ -96,8 +96,14 @@ impl App {
 
     /// Another process of the same installation.
     pub(crate) fn beside(&self) -> Self {
+        self.beside_with(&[])
+    }
+
+    /// Another process of the same installation, with other settings.
+    pub(crate) fn beside_with(&self, settings: &[(&str, &str)]) -> Self {
         let mut app = Self::in_folder(TempDir::new().unwrap());
         (app.settings, app.database) = (self.settings.clone(), self.database.clone());
+        app.settings.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         // Whichever of them sends a letter, it lies in one place.
         let outbox = self.data().join("outbox").display().to_string();
         app.settings.push(("STOA_MAIL__FOLDER".to_owned(), outbox));
@@ -341,4 +347,11 @@ pub(crate) fn ask(
         return Err(cut());
     }
     Ok(Answer { status, headers, text: rest.to_owned() })
+}
+
+/// Looks again and again, for as long as anybody waits for something: the machine may have other things to do.
+#[expect(clippy::disallowed_methods, reason = "the platform takes the time that it takes")]
+pub(crate) fn looks() -> impl Iterator<Item = ()> {
+    let start = std::time::Instant::now();
+    std::iter::repeat(()).take_while(move |()| start.elapsed() < Duration::from_secs(20))
 }

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::app::{App, ask, stoa};
+use crate::app::{App, ask, looks, stoa};
 
 /// Lets the writers end, also when the test fails.
 struct Stopping<'s>(&'s AtomicBool);
@@ -14,7 +14,7 @@ impl Drop for Stopping<'_> {
 /// A follower that has seen more than the backup holds is told of the restoration, and of what happens after it.
 fn misses_nothing(restored: &App, cursor: &str) {
     let mut told = Vec::new();
-    for _ in 0..2_000 {
+    for () in looks() {
         let page = restored.get(&format!("/v1/events?cursor={cursor}")).json();
         told = page["items"].as_array().unwrap().clone();
         if told.len() >= 2 {
@@ -51,7 +51,7 @@ fn postgresql_that_was_restored_by_its_own_tools_is_told_to_the_log() {
     app.post(&format!("/v1/organizations/{}/suspend", before["id"].as_str().unwrap()), "");
     let stream = format!("stream=organization/{}", before["id"].as_str().unwrap());
     let mut last = serde_json::Value::Null;
-    for _ in 0..2_000 {
+    for () in looks() {
         last = app.get(&format!("/v1/events?{stream}")).json()["items"][1].clone();
         if last.is_object() {
             break;

@@ -97,3 +97,61 @@ fn an_organization_is_run_from_the_command_line() {
     assert_eq!(failed(&app, &["org", "list"], "").0, 1);
     assert!(!app.folder.path().join("login.json").exists());
 }
+
+#[test]
+fn jobs_are_asked_for_and_looked_after_from_the_command_line() {
+    let app = App::embedded();
+    app.organization("acme");
+    let with = |words: &[&str]| out(&app, &[words, &["--token", TOKEN, "--org", "acme"]].concat());
+    let kinds = with(&["job", "kinds"]);
+    assert!(kinds.as_array().unwrap().iter().any(|kind| kind["name"] == "probe"));
+    for payload in [r#"{"result": 1}"#, r#"{"fail": "for_good"}"#] {
+        let asked = with(&[
+            "job",
+            "submit",
+            "probe",
+            "--payload",
+            payload,
+            "--batch-key",
+            "a b",
+            "--priority",
+            "high",
+        ]);
+        assert_eq!((&asked["state"], &asked["priority"]), (&json!("queued"), &json!("high")));
+    }
+    let batch = with(&["job", "batch", "a b", "--wait-s", "20"]);
+    assert_eq!((&batch["completed"], &batch["failed"]), (&json!(1), &json!(1)));
+    let letters = with(&["dlq", "list", "--reason", "refused"]);
+    let id = letters[0]["id"].as_str().unwrap();
+    assert_eq!(with(&["dlq", "show", id])["reason"], "refused");
+    with(&["dlq", "replay", id, "--payload", r#"{"result": 2}"#]);
+    assert_eq!(with(&["job", "batch", "a b", "--wait-s", "20"])["completed"], 2);
+    assert_eq!(with(&["job", "show", id])["result"], 2);
+    assert_eq!(
+        with(&["job", "list", "--state", "completed", "--kind", "probe"]).as_array().unwrap().len(),
+        2
+    );
+    let later = with(&[
+        "job",
+        "submit",
+        "probe",
+        "--run-at",
+        "2027-01-01T00:00:00Z",
+        "--order-key",
+        "a",
+        "--dedupe-key",
+        "b",
+    ]);
+    with(&["job", "cancel", later["id"].as_str().unwrap()]);
+    assert_eq!(with(&["dlq", "replay"])["count"], 0);
+    assert_eq!(with(&["dlq", "discard", "--kind", "probe"])["count"], 0);
+    let operator = |words: &[&str]| out(&app, &[words, &["--token", TOKEN]].concat());
+    assert!(operator(&["queue", "pause", "default"])["pausedAt"].is_string());
+    assert_eq!(operator(&["queue", "limit", "default", "5"])["concurrencyMax"], 5);
+    assert_eq!(operator(&["queue", "limit", "default"])["concurrencyMax"], json!(null));
+    assert_eq!(operator(&["queue", "resume", "default"])["pausedAt"], json!(null));
+    assert_eq!(operator(&["queue", "drain", "default"])["count"], 0);
+    assert_eq!(operator(&["queue", "list"])[0]["name"], "default");
+    let (status, said) = failed(&app, &["job", "submit", "probe", "--payload", "{", "--token", TOKEN], "");
+    assert!(status == 2 && said.contains("not JSON"), "{status} {said}");
+}

@@ -16,6 +16,7 @@ mod crash;
 mod disk;
 mod events;
 mod issuer;
+mod jobs;
 mod matrix;
 mod organizations;
 mod outage;

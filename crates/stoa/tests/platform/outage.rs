@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use stoa_harness::{FaultProxy, Nats, Postgres, Redis};
 
-use crate::app::{Answer, App, database};
+use crate::app::{Answer, App, database, looks};
 
 /// Asks until the answer is as wanted; how long that took.
 #[expect(clippy::disallowed_methods, reason = "the test is about real time")]
@@ -172,7 +172,7 @@ fn losing_nats_degrades_and_nothing_is_lost() {
     assert!(took < Duration::from_secs(5), "{took:?}");
     app.organization("after");
     let mut told = 0;
-    for _ in 0..2_000 {
+    for () in looks() {
         told = app.get("/v1/events?type=organization.created").json()["items"].as_array().unwrap().len();
         if told == 3 {
             break;

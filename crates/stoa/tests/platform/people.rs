@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use totp_rs::{Builder, Totp};
 
-use crate::app::{Answer, App};
+use crate::app::{Answer, App, looks};
 
 pub(crate) const PASSWORD: &str = "tUq7-vanille";
 
@@ -99,7 +99,7 @@ impl App {
     /// The secret of the newest letter with a link to a page.
     pub(crate) fn letter(&self, to: &str, page: &str) -> String {
         let mark = format!("/{page}#");
-        for _ in 0..3_000 {
+        for () in looks() {
             let found = std::fs::read_dir(self.data().join("outbox")).into_iter().flatten().flatten();
             let mut letters: Vec<_> = found
                 .map(|entry| entry.path())
@@ -119,7 +119,7 @@ impl App {
             }
             self.get("/health/live");
         }
-        panic!("no letter to {to} with {mark}");
+        panic!("no letter to {to} with {mark}\n{}", self.log());
     }
 
     /// Whether a letter about something has come to somebody.

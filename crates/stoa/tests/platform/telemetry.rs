@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use stoa_harness::{Collector, Postgres};
 
-use crate::app::{App, database};
+use crate::app::{App, database, looks};
 
 /// Every span of a report.
 fn spans(body: &str) -> Vec<Value> {
@@ -40,7 +40,7 @@ fn one_trace_runs_through_everything(app: &App, collector: &Collector) {
     assert_eq!(own, format!("00-{trace}-{}-01", server["spanId"].as_str().unwrap()));
     // What was committed says which trace it was part of.
     let mut told = Value::Null;
-    for _ in 0..2_000 {
+    for () in looks() {
         told = app.get("/v1/events?type=organization.created").json()["items"][0].clone();
         if told.is_object() {
             break;

@@ -1,6 +1,7 @@
 //! The cases. Every one works with two organizations.
 
 mod events;
+mod jobs;
 pub mod limits;
 mod records;
 mod scopes;
@@ -8,6 +9,7 @@ pub mod signals;
 mod upkeep;
 
 pub use events::*;
+pub use jobs::*;
 pub use records::*;
 pub use scopes::*;
 pub use upkeep::*;

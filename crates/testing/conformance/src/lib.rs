@@ -21,6 +21,7 @@ pub mod upgrade;
 
 use std::sync::Arc;
 
+use stoa_jobs::queue::Queue;
 use stoa_kernel::clock::Clock;
 use stoa_kernel::context::{Actor, Context, Scope};
 use stoa_kernel::id::{Ids, OrganizationId, RequestId};
@@ -40,6 +41,8 @@ pub struct Subject {
     pub leases: Arc<dyn Leases>,
     /// Its keys.
     pub keyring: Arc<dyn Keyring>,
+    /// Its jobs.
+    pub queue: Arc<dyn Queue>,
     /// Its upkeep.
     pub upkeep: Arc<dyn Upkeep>,
     /// Its clock.
@@ -59,7 +62,7 @@ impl Subject {
         keep: Box<dyn std::any::Any + Send + Sync>,
     ) -> Self
     where
-        S: Store + EventLog + AuditTrail + Leases + Keyring + Upkeep + 'static,
+        S: Store + EventLog + AuditTrail + Leases + Keyring + Queue + Upkeep + 'static,
     {
         Self {
             store: Arc::clone(store) as _,
@@ -67,6 +70,7 @@ impl Subject {
             trail: Arc::clone(store) as _,
             leases: Arc::clone(store) as _,
             keyring: Arc::clone(store) as _,
+            queue: Arc::clone(store) as _,
             upkeep: Arc::clone(store) as _,
             clock,
             ids,
@@ -128,10 +132,21 @@ macro_rules! store_suite {
             a_commit_past_its_deadline_is_refused
             a_lease_has_one_holder
             sealed_columns_are_sealed_anew
-            jobs_are_asked_for_once_by_their_key
             the_log_is_filtered
             what_has_expired_is_purged_in_bounded_steps
-            jobs_are_read_back_sealed_and_ended
+            a_job_is_enqueued_with_its_commit_or_not_at_all
+            every_job_is_claimed_by_one_of_many_workers
+            a_claim_takes_what_is_urgent_and_gives_everybody_a_turn
+            what_is_paused_on_hold_or_full_is_not_claimed
+            jobs_of_a_mailbox_run_one_at_a_time_in_their_order
+            mailboxes_keep_their_order_under_contention
+            whoever_has_lost_a_job_can_do_nothing_to_it
+            ended_jobs_are_kept_as_long_as_they_say
+            jobs_are_tried_again_when_their_time_comes
+            a_running_job_is_told_to_stop
+            dead_letters_are_taken_back_when_some_time_has_passed
+            a_mailbox_whose_first_was_skipped_goes_on
+            an_organization_has_no_more_places_than_it_may
             a_note_is_in_the_audit_trail_and_changes_nothing
             an_organization_is_purged_in_bounded_steps_and_nobody_else_is_touched
             a_look_into_the_database_names_its_tables

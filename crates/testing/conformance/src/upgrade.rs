@@ -7,9 +7,7 @@ use stoa_identity::organization::{self, Created, Draft, Organization, Slug, Stat
 use stoa_kernel::clock::Micros;
 use stoa_kernel::id::OrganizationId;
 use stoa_kernel::store::audit::Verifier;
-use stoa_kernel::store::{
-    Commit, Decided, Idempotency, Job, Json, Personal, Priority, Record, RecordMeta, Reply,
-};
+use stoa_kernel::store::{Commit, Decided, Idempotency, Job, Json, Personal, Record, RecordMeta, Reply};
 
 use crate::Subject;
 
@@ -51,8 +49,10 @@ pub struct Before3 {
 
 /// The records that there were after so many migrations.
 #[must_use]
-pub fn records(migrations: usize) -> &'static [&'static RecordMeta] {
-    if migrations < 3 { &[Before3::META] } else { stoa_identity::RECORDS }
+pub fn records(migrations: usize) -> Vec<&'static RecordMeta> {
+    let identity = if migrations < 3 { &[Before3::META] } else { stoa_identity::RECORDS };
+    let jobs = if migrations < 4 { &[] } else { stoa_jobs::RECORDS };
+    [identity, jobs].concat()
 }
 
 /// The same organization, as it was written before migration 3.
@@ -87,17 +87,9 @@ pub async fn write(subject: &Subject, slug: &str, migrations: usize) -> Written 
         reply: Reply { status: 201, headers: Vec::new(), body: "an answer".to_owned() },
         expires: subject.clock.now().plus(60_000_000),
     };
-    let job = Job {
-        queue: "default",
-        kind: "test.work",
-        payload: "{}".to_owned(),
-        priority: Priority::Normal,
-        run_at: None,
-        order_key: None,
-        dedupe_key: None,
-    };
-    // No version before the third has run jobs, and none has left any.
-    let commit = if migrations < 3 { commit } else { commit.job(job) };
+    let job = Job { ..Job::new("default", "test.work", "{}".to_owned()) };
+    // What is written here is as the fourth version has jobs.
+    let commit = if migrations < 4 { commit } else { commit.job(job) };
     subject.store.commit(&cx, commit.once(once)).await.unwrap();
     subject.sequenced().await;
     subject.leases.acquire("kept", slug, 1).await.unwrap();

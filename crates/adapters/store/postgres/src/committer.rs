@@ -13,6 +13,7 @@ use stoa_store::prepare::{Prepared, PreparedEntry, PreparedEvent};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::failure;
+use crate::jobs::{self, EndValues};
 use crate::pipeline::{Pipeline, Sent};
 
 /// The most commits of one transaction.
@@ -188,7 +189,7 @@ async fn together(shared: &Shared, units: &[(Prepared, Option<Micros>)]) -> Resu
     if let Err(error) = send.await {
         return Err(failed_by(&error));
     }
-    let told = units.iter().any(|(unit, _)| !unit.events.is_empty());
+    let told = units.iter().any(|(unit, _)| !unit.events.is_empty() || !unit.jobs.is_empty());
     if told && shared.notifications {
         pipeline.plain(format!("NOTIFY {CHANNEL}"));
     }
@@ -241,6 +242,7 @@ struct UnitValues {
     counts: Vec<Vec<Value>>,
     audit: Vec<Vec<Value>>,
     events: Vec<Vec<Value>>,
+    ends: Vec<EndValues>,
 }
 
 impl UnitValues {
@@ -260,6 +262,7 @@ impl UnitValues {
             counts: unit.counts.iter().map(count).collect(),
             audit: unit.audit.iter().map(entry_values).collect(),
             events: unit.events.iter().map(event_values).collect(),
+            ends: unit.ends.iter().map(EndValues::of).collect(),
         }
     }
 }
@@ -338,10 +341,14 @@ async fn unit_statements<'p>(
 ) -> Result<usize, tokio_postgres::Error> {
     pipeline.plain(scope_and_locks(unit));
     let mut sent = 1;
-    for statement in unit.idempotency.iter().chain(&unit.unchanged).chain(&unit.writes).chain(&unit.jobs) {
+    for statement in unit.idempotency.iter().chain(&unit.unchanged).chain(&unit.writes) {
         pipeline.send(Sent::of(&statement.bound.text, &statement.bound.values)).await?;
         sent += 1;
     }
+    for end in &values.ends {
+        sent += end.send(pipeline).await?;
+    }
+    sent += jobs::enqueue(pipeline, &unit.jobs).await?;
     for (guard, values) in unit.counts.iter().zip(&values.counts) {
         count(pipeline, guard, values);
         sent += 1;
@@ -373,6 +380,9 @@ fn scope_and_locks(unit: &Prepared) -> String {
     organizations.dedup();
     for organization in organizations {
         sql.push_str(&format!("; SELECT pg_advisory_xact_lock({organization})"));
+    }
+    for mailbox in jobs::mailbox_locks(&unit.jobs, &unit.ends) {
+        sql.push_str(&format!("; SELECT pg_advisory_xact_lock(1, {mailbox})"));
     }
     sql
 }

@@ -19,6 +19,7 @@ mod bind;
 mod committer;
 mod events;
 mod failure;
+mod jobs;
 mod keys;
 mod leases;
 mod listen;

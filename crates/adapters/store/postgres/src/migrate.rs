@@ -74,6 +74,7 @@ async fn grant(client: &tokio_postgres::Client, role: &str) -> Result<(), OpenEr
         .batch_execute(&format!(
             "DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO {quoted}', current_schema()); END $$;
              GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {quoted};
+             GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {quoted};
              REVOKE INSERT, UPDATE, DELETE ON schema_migrations FROM {quoted};
              GRANT EXECUTE ON FUNCTION stoa_expect(bigint, bigint, bigint, text) TO {quoted};"
         ))

@@ -65,6 +65,26 @@ impl<'p> Sent<'p> {
     }
 }
 
+/// Many values of one kind, as one parameter.
+#[derive(Debug)]
+pub(crate) enum Array {
+    Integers(Vec<i64>),
+    Booleans(Vec<bool>),
+    Texts(Vec<Option<String>>),
+    Bytes(Vec<Vec<u8>>),
+}
+
+impl Array {
+    fn parameter(&self) -> (&(dyn ToSql + Sync), Type) {
+        match self {
+            Self::Integers(values) => (values, Type::INT8_ARRAY),
+            Self::Booleans(values) => (values, Type::BOOL_ARRAY),
+            Self::Texts(values) => (values, Type::TEXT_ARRAY),
+            Self::Bytes(values) => (values, Type::BYTEA_ARRAY),
+        }
+    }
+}
+
 impl<'p> Pipeline<'p> {
     pub(crate) fn new(connection: &'p Object, prepared: bool) -> Self {
         Self { connection, prepared, answers: Vec::new() }
@@ -97,6 +117,25 @@ impl<'p> Pipeline<'p> {
                     .map(|(value, &kind)| (value as &(dyn ToSql + Sync), type_of(kind)))
                     .collect();
                 connection.query_typed(sent.sql, &values).await
+            }));
+        }
+        Ok(())
+    }
+
+    /// A statement over arrays.
+    pub(crate) async fn send_arrays(&mut self, sql: &'p str, arrays: Vec<Array>) -> Result<(), Error> {
+        let connection = self.connection;
+        if self.prepared {
+            let statement = connection.prepare_cached(sql).await?;
+            self.answers.push(Box::pin(async move {
+                let values: Vec<&(dyn ToSql + Sync)> =
+                    arrays.iter().map(|array| array.parameter().0).collect();
+                connection.query(&statement, &values).await
+            }));
+        } else {
+            self.answers.push(Box::pin(async move {
+                let values: Vec<(&(dyn ToSql + Sync), Type)> = arrays.iter().map(Array::parameter).collect();
+                connection.query_typed(sql, &values).await
             }));
         }
         Ok(())

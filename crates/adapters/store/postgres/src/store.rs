@@ -56,7 +56,7 @@ impl Drop for PostgresStore {
     }
 }
 
-fn no_connection(error: &deadpool_postgres::PoolError) -> StoreError {
+pub(crate) fn no_connection(error: &deadpool_postgres::PoolError) -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, format!("no connection to the database: {error}"))
 }
 
@@ -139,16 +139,11 @@ impl PostgresStore {
         let mut pipeline = Pipeline::new(connection, self.shared.prepared);
         pipeline.plain(format!("BEGIN; {}{}", self.timeout(left, most), scope_alone(within)));
         pipeline.send(sent).await.map_err(|error| failure::of(&error))?;
-        pipeline.plain("COMMIT".to_owned());
-        let (mut answers, failed) = pipeline.run().await;
-        if let Some(error) = failed {
-            if connection.batch_execute("ROLLBACK").await.is_ok() {
-                lent.done();
-            }
-            return Err(failure::of(&error));
+        let (rows, is_clean) = only_rows(connection, pipeline).await;
+        if is_clean {
+            lent.done();
         }
-        lent.done();
-        Ok(if answers.len() > 1 { answers.swap_remove(1) } else { Vec::new() })
+        rows
     }
 
     /// The rows of a query within a scope: one statement that sets its scope by itself, where the connection has the time limit and
@@ -210,7 +205,16 @@ impl PostgresStore {
         cx: &Context,
         select: &Select,
     ) -> Result<Vec<Vec<Value>>, StoreError> {
-        let mut rows = self.sealed_rows(cx.scope, cx.deadline, select).await?;
+        let rows = self.sealed_rows(cx.scope, cx.deadline, select).await?;
+        self.opened(select, rows).await
+    }
+
+    /// Rows with their sealed values opened.
+    pub(crate) async fn opened(
+        &self,
+        select: &Select,
+        mut rows: Vec<Vec<Value>>,
+    ) -> Result<Vec<Vec<Value>>, StoreError> {
         if select.meta.has_sealed() {
             for row in &mut rows {
                 if let Some(organization) = self.vault.missing_key(select.meta, row, self.clock.steady()) {
@@ -221,6 +225,20 @@ impl PostgresStore {
         }
         Ok(rows)
     }
+}
+
+/// Commits a transaction of one statement: its rows, and whether the connection can be used again.
+pub(crate) async fn only_rows(
+    connection: &deadpool_postgres::Object,
+    mut pipeline: Pipeline<'_>,
+) -> (Result<Vec<Row>, StoreError>, bool) {
+    pipeline.plain("COMMIT".to_owned());
+    let (mut answers, failed) = pipeline.run().await;
+    if let Some(error) = failed {
+        let is_clean = connection.batch_execute("ROLLBACK").await.is_ok();
+        return (Err(failure::of(&error)), is_clean);
+    }
+    (Ok(if answers.len() > 1 { answers.swap_remove(1) } else { Vec::new() }), true)
 }
 
 /// The values of a row.

@@ -13,6 +13,7 @@
 mod backup;
 mod events;
 mod failure;
+mod jobs;
 mod keys;
 mod leases;
 mod open;

@@ -20,6 +20,7 @@ use stoa_store::render::{Engine, Renderer};
 use stoa_store::seal::Vault;
 use stoa_store::slow::SlowLog;
 
+use crate::jobs;
 use crate::open::{self, OpenError, Options};
 use crate::reader::Readers;
 use crate::security::{authorize_writer, install_scope, install_triggers, install_views};
@@ -58,6 +59,7 @@ impl SqliteStore {
         open::migrate(&mut connection, &path, options.migrations, options.clock.as_ref())?;
         let damaged =
             |error: rusqlite::Error| OpenError::Damaged { path: path.clone(), reason: error.to_string() };
+        jobs::release(&connection).map_err(damaged)?;
         let scope = install_scope(&connection).map_err(damaged)?;
         install_views(&connection, &options.registry).map_err(damaged)?;
         install_triggers(&connection, &options.registry).map_err(damaged)?;
@@ -144,7 +146,7 @@ impl SqliteStore {
         Ok(rows)
     }
 
-    async fn opened(
+    pub(crate) async fn opened(
         &self,
         select: &Select,
         mut rows: Vec<Vec<Value>>,

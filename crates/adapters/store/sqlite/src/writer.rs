@@ -14,10 +14,11 @@ use stoa_kernel::store::audit::{self, GENESIS, Hash};
 use stoa_kernel::store::trail::AuditEntry;
 use stoa_kernel::store::{Receipt, StoreError, StoreErrorKind, Value};
 use stoa_store::bookkeeping::StoredEvent;
-use stoa_store::prepare::{Prepared, PreparedEntry, PreparedEvent, Statement};
+use stoa_store::prepare::{Prepared, PreparedEnd, PreparedEntry, PreparedEvent, Statement};
 use tokio::sync::oneshot;
 
 use crate::failure;
+use crate::jobs;
 use crate::reader::Bind;
 use crate::security::ScopeCell;
 use stoa_kernel::store::Record as _;
@@ -163,6 +164,8 @@ struct Loop {
     pages: Arc<AtomicI32>,
     /// The last position that was given.
     position: i64,
+    /// The last place in the order of jobs that was given, once one was; one that was not used stays unused.
+    enqueued: Option<i64>,
 }
 
 impl Loop {
@@ -177,7 +180,7 @@ impl Loop {
         let position =
             connection
                 .query_row("SELECT coalesce(max(position), 0) FROM main.events", [], |row| row.get(0))?;
-        Ok(Self { connection, scope, clock, committed, checkpoint, pages, position })
+        Ok(Self { connection, scope, clock, committed, checkpoint, pages, position, enqueued: None })
     }
 
     fn run(&mut self, requests: &Receiver<Request>) {
@@ -204,13 +207,19 @@ impl Loop {
         let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
-    /// Applies a batch and answers it; whether events were committed.
+    /// Applies a batch and answers it; whether events were committed or jobs enqueued.
     fn batch(&mut self, batch: Vec<Request>) -> bool {
+        let (position, enqueued) = (self.position, self.enqueued);
+        self.apply_batch(batch);
+        self.position > position || self.enqueued > enqueued
+    }
+
+    fn apply_batch(&mut self, batch: Vec<Request>) {
         let size = batch.len();
         let start = self.position;
         metrics::histogram!("stoa_store_batch_size").record(u32::try_from(size).unwrap_or(u32::MAX));
         let batch = match self.all_or_none(batch) {
-            Ok(()) => return self.position > start,
+            Ok(()) => return,
             Err(batch) => batch,
         };
         let mut answers = Vec::with_capacity(size);
@@ -251,20 +260,20 @@ impl Loop {
             // Who does not wait any more is not told; the change stands.
             let _ = answer.send(done);
         }
-        self.position > start
     }
 
-    /// Applies a batch without savepoints, which copy every page that a commit touches; gives it back, unapplied, when one of it is
-    /// refused. Refusals are rare, and a commit is a value that can be applied again.
+    /// Applies the commits of a batch without savepoints, which copy every page that a commit touches, and then its tasks, each in
+    /// its own; gives the batch back, unapplied, when a commit is refused. Refusals are rare, and a commit is a value that can be
+    /// applied again; a task is not.
     fn all_or_none(&mut self, batch: Vec<Request>) -> Result<(), Vec<Request>> {
         let now = self.clock.now();
-        let is_plain = |request: &Request| {
-            matches!(request.work, Work::Commit(_)) && request.deadline.is_none_or(|deadline| deadline >= now)
-        };
-        if !batch.iter().all(is_plain) || self.execute("BEGIN IMMEDIATE").is_err() {
+        let is_late = |request: &Request| request.deadline.is_some_and(|deadline| deadline < now);
+        if batch.iter().any(is_late) || self.execute("BEGIN IMMEDIATE").is_err() {
             return Err(batch);
         }
         let start = self.position;
+        let (batch, tasks): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|request| matches!(request.work, Work::Commit(_)));
         let mut receipts = Vec::with_capacity(batch.len());
         let applied = batch.iter().try_for_each(|request| {
             let Work::Commit(prepared) = &request.work else { return Err(stopped()) };
@@ -273,9 +282,31 @@ impl Loop {
             Ok(())
         });
         self.scope.clear();
-        if applied.and_then(|()| self.execute("COMMIT")).is_err() {
+        if applied.is_err() {
             let _ = self.execute("ROLLBACK");
             self.position = start;
+            return Err(batch.into_iter().chain(tasks).collect());
+        }
+        let mut done = Vec::with_capacity(tasks.len());
+        for Request { work, answer, .. } in tasks {
+            let outcome =
+                if self.connection.is_autocommit() { Err(stopped()) } else { self.in_savepoint(work) };
+            done.push((answer, outcome));
+        }
+        let committed = if self.connection.is_autocommit() { Err(stopped()) } else { self.execute("COMMIT") };
+        if let Err(error) = &committed {
+            if !self.connection.is_autocommit() {
+                let _ = self.execute("ROLLBACK");
+            }
+            self.position = start;
+            for (_, outcome) in &mut done {
+                *outcome = Err(error.clone());
+            }
+        }
+        for (answer, outcome) in done {
+            let _ = answer.send(outcome);
+        }
+        if committed.is_err() {
             return Err(batch);
         }
         for (request, receipt) in batch.into_iter().zip(receipts) {
@@ -320,9 +351,10 @@ impl Loop {
                 return Err(guard.refusal());
             }
         }
-        for write in prepared.idempotency.iter().chain(&prepared.writes).chain(&prepared.jobs) {
+        for write in prepared.idempotency.iter().chain(&prepared.writes) {
             self.write(write)?;
         }
+        self.jobs(prepared)?;
         for count in &prepared.counts {
             let found = self.number(&count.bound.text.sql, &count.bound.values)?.unwrap_or(0);
             if found < count.least || found > count.most {
@@ -354,6 +386,23 @@ impl Loop {
         let run = || self.statement(&write.bound.text.sql, &write.bound.values)?.raw_execute();
         let changed = run().map_err(|error| failure::of(&error, Some(write.meta)))?;
         if write.exact && changed != 1 { Err(write.refusal()) } else { Ok(()) }
+    }
+
+    fn jobs(&mut self, prepared: &Prepared) -> Result<(), StoreError> {
+        for end in &prepared.ends {
+            if !jobs::end(&self.connection, end).map_err(|error| jobs::refusal(&error))? {
+                return Err(PreparedEnd::refusal());
+            }
+        }
+        for job in &prepared.jobs {
+            let last = match self.enqueued {
+                Some(last) => last,
+                None => jobs::last_sequence(&self.connection).map_err(|error| jobs::refusal(&error))?,
+            };
+            self.enqueued = Some(last + 1);
+            jobs::enqueue(&self.connection, job, last + 1).map_err(|error| jobs::refusal(&error))?;
+        }
+        Ok(())
     }
 
     fn audit(&self, entries: &[PreparedEntry]) -> Result<(), StoreError> {

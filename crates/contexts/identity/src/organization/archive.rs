@@ -1,8 +1,9 @@
-//! Archives an organization: it can be read, and never changes again.
+//! Archives an organization: it can be read, and never changes again. Its jobs wait.
 
 use stoa_kernel::clock::Clock;
 use stoa_kernel::store::{Commit, Decided};
 
+use super::suspend::hold;
 use super::{Archived, Error, Organization, State};
 
 /// Decides that an organization is archived.
@@ -18,9 +19,12 @@ pub fn archive(organization: &Organization, clock: &dyn Clock) -> Result<Decided
         });
     }
     let archived = Organization { state: State::Archived, ..organization.next(clock.now()) };
-    let commit = Commit::new()
-        .update(organization, &archived)
-        .event(&Archived::of(&archived))
-        .action("organization.archived");
+    // A suspended one is on hold already.
+    let held = match organization.state {
+        State::Suspended => Commit::new(),
+        _ => Commit::new().insert(&hold(&archived)),
+    };
+    let commit =
+        held.update(organization, &archived).event(&Archived::of(&archived)).action("organization.archived");
     Ok(Decided { value: archived, commit })
 }

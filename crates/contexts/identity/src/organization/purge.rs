@@ -3,6 +3,7 @@
 use stoa_kernel::clock::Clock;
 use stoa_kernel::store::{Commit, Decided, Json};
 
+use super::suspend::hold;
 use super::{Error, Organization, PurgeBegun, Purged, State};
 
 /// Decides that everything in an organization is to be removed; a job does it. `confirmation` is its slug, typed by a person.
@@ -26,7 +27,12 @@ pub fn purge(
         return Err(Error::Invalid(vec![("/confirmation", message.to_owned())]));
     }
     let changed = Organization { state: State::Purging, ..organization.next(clock.now()) };
-    let commit = Commit::new()
+    // The job that removes it is its own.
+    let freed = match organization.state {
+        State::Suspended | State::Archived => Commit::new().delete(&hold(organization)),
+        _ => Commit::new(),
+    };
+    let commit = freed
         .update(organization, &changed)
         .event(&PurgeBegun::of(&changed))
         .job(crate::purge::job(organization.id))

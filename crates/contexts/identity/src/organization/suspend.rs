@@ -1,9 +1,15 @@
-//! Suspends an organization, and resumes it.
+//! Suspends an organization, and resumes it. Its jobs wait meanwhile.
 
 use stoa_kernel::clock::Clock;
+use stoa_kernel::store::queue::JobHold;
 use stoa_kernel::store::{Commit, Decided};
 
 use super::{Error, Organization, Resumed, State, Suspended};
+
+/// What keeps its jobs from being begun: there while it is suspended or archived.
+pub(super) fn hold(organization: &Organization) -> JobHold {
+    JobHold { organization_id: organization.id.to_i64(), created_at: organization.updated_at }
+}
 
 /// Decides the suspension of an active organization.
 ///
@@ -16,6 +22,7 @@ pub fn suspend(organization: &Organization, clock: &dyn Clock) -> Result<Decided
     let suspended = Organization { state: State::Suspended, ..organization.next(clock.now()) };
     let commit = Commit::new()
         .update(organization, &suspended)
+        .insert(&hold(&suspended))
         .event(&Suspended::of(&suspended))
         .action("organization.suspended");
     Ok(Decided { value: suspended, commit })
@@ -32,6 +39,7 @@ pub fn resume(organization: &Organization, clock: &dyn Clock) -> Result<Decided<
     let resumed = Organization { state: State::Active, ..organization.next(clock.now()) };
     let commit = Commit::new()
         .update(organization, &resumed)
+        .delete(&hold(&resumed))
         .event(&Resumed::of(&resumed))
         .action("organization.resumed");
     Ok(Decided { value: resumed, commit })

@@ -26,7 +26,8 @@ const STEP: u32 = 200;
 /// How long nothing happens before it is looked whether the caller may go on.
 const LOOK: Duration = Duration::from_millis(500);
 
-async fn is_still_good(platform: &Platform, caller: &Caller) -> bool {
+/// Whether whoever follows something may go on: they may have been signed out, removed or suspended meanwhile.
+pub(crate) async fn is_still_good(platform: &Platform, caller: &Caller) -> bool {
     let (session, key) = match &caller.credential {
         Credential::Session(known) => (Some(known.session.id), None),
         Credential::Key(key, _) => (None, Some(key.as_ref())),
@@ -110,7 +111,6 @@ pub(crate) async fn stream(
             // A process that ends lets go: the client continues elsewhere with the last id.
             _ = phase.wait_for(|phase| *phase == Phase::Draining) => return None,
         };
-        // Whoever was let in may have been signed out, removed or suspended meanwhile.
         if !is_still_good(&platform, &caller).await {
             return None;
         }

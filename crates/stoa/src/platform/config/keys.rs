@@ -114,6 +114,14 @@ pub(crate) const KEYS: &[Key] = &[
         "Attempts to sign in with one name from one address within a minute; ten times as many on one name within ten minutes, and from one address within a minute.",
     ),
     key(
+        "jobs.concurrency",
+        "How many jobs a worker does at once; a quarter of that is kept for urgent ones.",
+    ),
+    key(
+        "jobs.lease_s",
+        "How long a worker that is not heard of keeps its jobs before others do them, in seconds.",
+    ),
+    key(
         "identity.registration",
         "Who may register: `open`, `invite` or `closed`. The first user becomes the owner by the link that `stoa serve` prints.",
     ),
@@ -159,6 +167,7 @@ pub(crate) const KEYS: &[Key] = &[
         "alerts.log_behind_s_max",
         "An alert fires when committed events wait longer for their position, in seconds.",
     ),
+    key("alerts.dead_letters_max", "An alert fires when more jobs than this are dead letters."),
     key(
         "telemetry.endpoint",
         "The collector of traces, as OTLP over HTTP, `http://host:4318`. Empty: traces are not recorded. Also `OTEL_EXPORTER_OTLP_ENDPOINT`.",

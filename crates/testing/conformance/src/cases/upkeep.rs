@@ -1,11 +1,8 @@
 use stoa_kernel::context::Actor;
 use stoa_kernel::id::UserId;
 use stoa_kernel::store::audit::Verifier;
-use stoa_kernel::store::queue::QueuedJob;
 use stoa_kernel::store::trail::AuditEntry;
-use stoa_kernel::store::{
-    Commit, EventFilter, Idempotency, Job, Lag, Priority, Record as _, Reply, StoreErrorKind,
-};
+use stoa_kernel::store::{Commit, EventFilter, Idempotency, Lag, Record as _, Reply, StoreErrorKind};
 
 use super::{all, changed, insert, noted, refused, specimen};
 use crate::{Specimen, Subject};
@@ -223,23 +220,6 @@ pub async fn sealed_columns_are_sealed_anew(subject: Subject) {
     subject.store.commit(&cx, Commit::new().update(&a, &changed(&a, 2))).await.unwrap();
 }
 
-pub async fn jobs_are_asked_for_once_by_their_key(subject: Subject) {
-    let cx = subject.organization();
-    let job = |key: Option<&str>| Job {
-        queue: "default",
-        kind: "test.work",
-        payload: "{\"a\":1}".to_owned(),
-        priority: Priority::Normal,
-        run_at: None,
-        order_key: None,
-        dedupe_key: key.map(str::to_owned),
-    };
-    subject.store.commit(&cx, Commit::new().job(job(None)).job(job(None)).job(job(Some("k")))).await.unwrap();
-    let again = subject.store.commit(&cx, Commit::new().event(&noted("s", 1)).job(job(Some("k")))).await;
-    refused(again, StoreErrorKind::Duplicate, Some("jobs_dedupe_key"));
-    subject.store.commit(&subject.organization(), Commit::new().job(job(Some("k")))).await.unwrap();
-}
-
 pub async fn what_has_expired_is_purged_in_bounded_steps(subject: Subject) {
     let cx = subject.organization();
     let now = subject.clock.now();
@@ -252,40 +232,6 @@ pub async fn what_has_expired_is_purged_in_bounded_steps(subject: Subject) {
     assert_eq!(subject.upkeep.purge_expired(100).await.unwrap(), 1);
     assert_eq!(subject.upkeep.purge_expired(100).await.unwrap(), 0);
     assert!(subject.store.replayed(&cx, "k4").await.unwrap().is_some(), "what has not expired stays");
-}
-
-pub async fn jobs_are_read_back_sealed_and_ended(subject: Subject) {
-    let (cx, system) = (subject.organization(), subject.system());
-    let job = Job {
-        queue: "mail",
-        kind: "mail.send",
-        payload: r#"{"to":"canary@example.org"}"#.to_owned(),
-        priority: Priority::High,
-        run_at: None,
-        order_key: None,
-        dedupe_key: None,
-    };
-    subject.store.commit(&cx, Commit::new().job(job)).await.unwrap();
-    let due =
-        || QueuedJob::select().le(QueuedJob::RUN_AT, &subject.clock.now().plus(1)).ascending(QueuedJob::ID);
-    let found = subject.store.list(&system, due()).await.unwrap();
-    assert_eq!(found.len(), 1, "{found:?}");
-    let found = &found[0];
-    assert_eq!((found.payload.0["to"].as_str(), &found.context.0), (Some("canary@example.org"), &cx));
-    let failed = QueuedJob {
-        attempts: 1,
-        last_error: Some("later".to_owned()),
-        version: found.version + 1,
-        ..found.clone()
-    };
-    subject.store.commit(&system, Commit::new().update(found, &failed)).await.unwrap();
-    refused(
-        subject.store.commit(&system, Commit::new().delete(found)).await,
-        StoreErrorKind::Conflict,
-        Some("jobs_version"),
-    );
-    subject.store.commit(&system, Commit::new().delete(&failed)).await.unwrap();
-    assert_eq!(subject.store.list(&system, due()).await.unwrap(), []);
 }
 
 pub async fn a_note_is_in_the_audit_trail_and_changes_nothing(subject: Subject) {

@@ -7,7 +7,7 @@ use stoa_kernel::store::{Kind, Record as _};
 use stoa_store::Registry;
 
 fn registry() -> Registry {
-    Registry::with(&[stoa_identity::RECORDS, &[Specimen::META]].concat())
+    Registry::with(&[stoa_identity::RECORDS, stoa_jobs::RECORDS, &[Specimen::META]].concat())
 }
 
 /// Runs SQL as the role that runs the platform.
@@ -109,7 +109,7 @@ fn every_tenant_table_is_protected_and_the_catalog_is_what_the_records_say() {
         assert_eq!(keys, expected.join(","), "{}", meta.table);
         for unique in meta.unique {
             let there = database.sql(&format!(
-                "SELECT count(*) FROM pg_constraint WHERE conname = '{}' AND contype = 'u'",
+                "SELECT count(*) FROM pg_index WHERE indexrelid = '{}'::regclass AND indisunique",
                 unique.name
             ));
             assert_eq!(there, "1", "{}", unique.name);

@@ -51,7 +51,7 @@ pub(crate) fn options(url: String) -> Options {
         notifications: true,
         statement_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
-        registry: Registry::with(&[Specimen::META]),
+        registry: Registry::with(&[stoa_jobs::RECORDS, &[Specimen::META]].concat()),
         vault: Arc::new(Vault::new(
             MasterKeys::parse("test:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
                 .unwrap(),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use stoa_conformance::orphans::are_removed_after_a_day;
 use stoa_conformance::upgrade::{read, records, write};
 use stoa_harness::Postgres;
-use stoa_identity::RECORDS;
 use stoa_kernel::clock::{Clock as _, Manual};
 use stoa_runtime::clock::SystemClock;
 use stoa_store::Registry;
@@ -31,7 +30,7 @@ async fn data_of_every_earlier_version_is_kept() {
         };
         let options = |count: usize| Options {
             migrations: &ALL[..count],
-            registry: Registry::with(records(count)),
+            registry: Registry::with(&records(count)),
             ..setup::options(database.url())
         };
         assert_eq!(apply(earlier).await, earlier);
@@ -46,7 +45,10 @@ async fn data_of_every_earlier_version_is_kept() {
 async fn keys_of_organizations_that_were_refused_are_removed_after_a_day() {
     let database = setup::database();
     let clock = Arc::new(Manual::at(SystemClock.now()));
-    let options =
-        Options { clock: clock.clone(), registry: Registry::with(RECORDS), ..setup::options(database.url()) };
+    let options = Options {
+        clock: clock.clone(),
+        registry: Registry::with(&records(ALL.len())),
+        ..setup::options(database.url())
+    };
     are_removed_after_a_day(&setup::subject(options, Box::new(database)).await, &clock).await;
 }

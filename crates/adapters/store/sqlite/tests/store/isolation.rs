@@ -129,7 +129,7 @@ async fn the_catalog_is_what_the_records_say() {
         .unwrap()
         .map(Result::unwrap)
         .collect();
-    let records = [stoa_identity::RECORDS, &[Specimen::META]].concat();
+    let records = [stoa_identity::RECORDS, stoa_jobs::RECORDS, &[Specimen::META]].concat();
     let registry = Registry::with(&records);
     let mut described: Vec<String> = registry.iter().map(|meta| meta.table.to_owned()).collect();
     described.sort();

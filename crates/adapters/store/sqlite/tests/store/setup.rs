@@ -24,7 +24,7 @@ pub(crate) fn options(folder: &Path) -> Options {
     Options {
         folder: folder.to_owned(),
         readers: 4,
-        registry: Registry::with(&[Specimen::META]),
+        registry: Registry::with(&[stoa_jobs::RECORDS, &[Specimen::META]].concat()),
         vault: Arc::new(Vault::new(MasterKeys::parse(MASTER).unwrap())),
         ids: Arc::new(NodeIds::fixed(Arc::new(SystemClock), 1).unwrap()),
         clock: Arc::new(SystemClock),

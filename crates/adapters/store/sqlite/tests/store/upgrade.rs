@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use stoa_conformance::orphans::are_removed_after_a_day;
 use stoa_conformance::upgrade::{read, records, write};
-use stoa_identity::RECORDS;
 use stoa_kernel::clock::{Clock as _, Manual};
 use stoa_runtime::clock::SystemClock;
 use stoa_store::Registry;
@@ -19,7 +18,7 @@ async fn data_of_every_earlier_version_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let options = |count: usize| Options {
             migrations: &ALL[..count],
-            registry: Registry::with(records(count)),
+            registry: Registry::with(&records(count)),
             ..setup::options(folder.path())
         };
         let written = write(&setup::subject(options(earlier), Box::new(())), "kept", earlier).await;
@@ -35,7 +34,10 @@ async fn data_of_every_earlier_version_is_kept() {
 async fn keys_of_organizations_that_were_refused_are_removed_after_a_day() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(Manual::at(SystemClock.now()));
-    let options =
-        Options { clock: clock.clone(), registry: Registry::with(RECORDS), ..setup::options(folder.path()) };
+    let options = Options {
+        clock: clock.clone(),
+        registry: Registry::with(&records(ALL.len())),
+        ..setup::options(folder.path())
+    };
     are_removed_after_a_day(&setup::subject(options, Box::new(folder)), &clock).await;
 }

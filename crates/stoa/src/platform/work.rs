@@ -1,0 +1,120 @@
+//! The work that commits have asked for: who does it, and what is watched about it.
+
+use std::sync::Arc;
+
+use stoa_identity::Identity;
+use stoa_identity::purge::{PURGE, Purging};
+use stoa_jobs::desk::Desk;
+use stoa_jobs::letters::Watcher;
+use stoa_jobs::{Handler, Kind, PROBE, Pace, Pacing, Parts, Probe, Registry, Worker};
+use stoa_kernel::clock::Clock;
+use stoa_kernel::id::Ids;
+use stoa_kernel::store::BoxFuture;
+use stoa_messaging::{Letters, SEND_MAIL, SendMail};
+use stoa_outbox::Feed;
+use stoa_runtime::clock::SystemClock;
+use stoa_runtime::ids::NodeIds;
+use stoa_runtime::lifecycle::Lifecycle;
+use stoa_runtime::limiter::{Ask, Caller, Limit, Limits, Outage, Rate};
+use stoa_runtime::mail::Mailer;
+use tokio::sync::watch;
+
+use super::compose::Stores;
+use super::config::Config;
+use super::people;
+use crate::failure::Failure;
+
+/// Every kind of job.
+pub(crate) static KINDS: [&Kind; 3] = [&SEND_MAIL, &PURGE, &PROBE];
+
+/// Counts beginnings where requests are counted: all processes together, where they share a Redis.
+struct Shared(Arc<Limits>);
+
+impl Pacing for Shared {
+    fn begin<'a>(&'a self, kind: &'a str, pace: Pace) -> BoxFuture<'a, Option<i64>> {
+        Box::pin(async move {
+            let hash = blake3::derive_key("stoa 2026-11 pace of kinds of jobs", kind.as_bytes());
+            let caller = Caller(hash.first_chunk::<16>().copied().unwrap_or_default());
+            let limit = Limit::Bucket(Rate { burst: pace.burst, per_second: pace.per_second });
+            let verdict = self.0.take(&[Ask { caller, limit }], Outage::CountHere).await?;
+            (!verdict.allowed).then(|| i64::from(verdict.reset_s.max(1)) * 1_000_000)
+        })
+    }
+}
+
+/// Where people ask for jobs.
+pub(super) fn desk(stores: &Stores, ids: &Arc<NodeIds>) -> Desk {
+    Desk {
+        store: Arc::clone(&stores.store),
+        queue: Arc::clone(&stores.queue),
+        clock: Arc::new(SystemClock),
+        ids: Arc::clone(ids) as Arc<dyn Ids>,
+        kinds: KINDS.to_vec(),
+    }
+}
+
+/// What work is done with.
+pub(super) struct Working<'w> {
+    pub(super) config: &'w Config,
+    pub(super) identity: &'w Identity,
+    pub(super) stores: &'w Stores,
+    pub(super) ids: &'w Arc<NodeIds>,
+    pub(super) limits: &'w Arc<Limits>,
+    pub(super) feed: &'w Feed,
+    pub(super) holder: &'w str,
+}
+
+impl Working<'_> {
+    /// Does the work. The mailer is what letters leave by.
+    pub(super) fn work(&self, lifecycle: &mut Lifecycle) -> Result<Arc<dyn Mailer>, Failure> {
+        let mailer = people::mailer(self.config)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let letters = Letters::new(&self.identity.issuer())
+            .map_err(|error| Failure::new("internal", error.to_string()))?;
+        let store = Arc::clone(&self.stores.store);
+        let purging = Purging {
+            store: Arc::clone(&store),
+            upkeep: Arc::clone(&self.stores.upkeep),
+            clock: Arc::clone(&clock),
+        };
+        let handlers: [Arc<dyn Handler>; 3] =
+            [Arc::new(SendMail { letters, mailer: Arc::clone(&mailer) }), Arc::new(purging), Arc::new(Probe)];
+        let parts = Parts {
+            queue: Arc::clone(&self.stores.queue),
+            store,
+            clock,
+            ids: Arc::clone(self.ids) as Arc<dyn Ids>,
+            registry: Registry::of(handlers),
+            pacing: Arc::new(Shared(Arc::clone(self.limits))),
+            holder: self.holder.to_owned(),
+            concurrency: self.config.jobs.concurrency,
+            lease_us: self.config.jobs.lease_s.saturating_mul(1_000_000),
+        };
+        let worker = Worker::new(parts, self.feed.subscribe());
+        let (stop, stopped) = watch::channel(false);
+        let running = tokio::spawn(worker.run(stopped));
+        lifecycle.started("jobs", move || async move {
+            stop.send_replace(true);
+            let _ = running.await;
+        });
+        Ok(mailer)
+    }
+
+    /// Takes dead letters back that may have failed for what is over.
+    pub(super) fn watch(&self, lifecycle: &mut Lifecycle) {
+        let watcher = Watcher {
+            store: Arc::clone(&self.stores.store),
+            leases: Arc::clone(&self.stores.leases),
+            clock: Arc::new(SystemClock),
+            ids: Arc::clone(self.ids) as Arc<dyn Ids>,
+            holder: self.holder.to_owned(),
+            kinds: KINDS.to_vec(),
+        };
+        let (stop, stopped) = watch::channel(false);
+        let running = tokio::spawn(watcher.run(stopped));
+        lifecycle.started("dead letters", move || async move {
+            stop.send_replace(true);
+            let _ = running.await;
+        });
+    }
+}
