@@ -17,6 +17,8 @@ use crate::organization::{self, Organization, State};
 pub static PURGE: Kind = Kind {
     priority: Priority::Low,
     timeout: Duration::from_secs(300),
+    // Nothing of the organization stays, this job neither.
+    keep_us: 0,
     is_dispensable: false,
     is_installation: true,
     ..Kind::new("organization.purge", "organizations", "Removes everything in an organization.")

@@ -72,20 +72,12 @@ pub fn pick(mut candidates: Vec<Candidate>, strides: &mut Strides, mut room: Roo
         let Some(candidate) = lanes.get_mut(level).and_then(VecDeque::pop_front) else {
             break;
         };
-        if let Some(left) = room.queues.get_mut(&candidate.queue) {
-            if *left == 0 {
-                continue;
-            }
-            if room.tenants.get(&candidate.organization) == Some(&0) {
-                continue;
-            }
-            *left -= 1;
-        }
-        let tenant = room.tenants.entry(candidate.organization).or_insert(room.tenant);
-        if *tenant == 0 {
+        let of_queue = room.queues.entry(candidate.queue).or_insert(usize::MAX);
+        let of_tenant = room.tenants.entry(candidate.organization).or_insert(room.tenant);
+        if *of_queue == 0 || *of_tenant == 0 {
             continue;
         }
-        *tenant -= 1;
+        (*of_queue, *of_tenant) = (*of_queue - 1, *of_tenant - 1);
         if let (Some(had), Some(stride)) = (strides.0.get_mut(level), STRIDES.get(level)) {
             *had = had.saturating_add(*stride);
         }
