@@ -100,6 +100,7 @@ pub const TABLE: &[Code] = &[
     row!("registration_closed", 403, "Registration is by invitation"),
     row!("request_in_progress", 409, "The same request is under way"),
     row!("rules_invalid", 422, "The rules cannot be used"),
+    row!("schedule_not_found", 404, "There is no such schedule"),
     row!("schema_mismatch", 409, "The schema is not the one that this version needs"),
     row!("secret_missing", 400, "A secret is missing or cannot be read"),
     row!("slug_taken", 409, "The slug is taken"),

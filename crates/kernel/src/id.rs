@@ -247,6 +247,8 @@ kinds! {
     Flag, FlagId, "flg";
     /// An entry of an organization's ledger of credits.
     Credit, CreditId, "crd";
+    /// What enqueues jobs by the clock.
+    Schedule, ScheduleId, "sch";
 }
 
 /// Why no id could be issued.

@@ -32,6 +32,7 @@ pub const ALL: &[Migration] = &[
     migration!(2, "rows_in_order", "0002_rows_in_order.sql"),
     migration!(3, "identity", "0003_identity.sql"),
     migration!(4, "jobs", "0004_jobs.sql"),
+    migration!(5, "schedules", "0005_schedules.sql"),
 ];
 
 /// What identifies a migration that was applied: the SHA-256 of its text, in hexadecimal.

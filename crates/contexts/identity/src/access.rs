@@ -122,6 +122,8 @@ permissions! {
     JobsRead "jobs:read" from Member: "See jobs and what became of them.";
     JobsSubmit "jobs:submit" from Developer: "Ask for jobs.";
     JobsUpdate "jobs:update" from Developer: "Cancel jobs, take dead letters back or discard them.";
+    SchedulesRead "schedules:read" from Member: "See schedules and when they fire.";
+    SchedulesUpdate "schedules:update" from Developer: "Make, change and remove schedules, and fire them.";
     AuditRead "audit:read" from Admin: "Read and export the audit trail.";
     ProvidersRead "providers:read" from Admin: "See who vouches for accounts.";
     ProvidersUpdate "providers:update" from Admin, fixed: "Change who vouches for accounts.";

@@ -27,6 +27,7 @@ pub mod flag;
 pub mod grant;
 pub mod invitation;
 mod jwt;
+pub mod key_rotation;
 pub mod keys;
 pub mod member;
 pub mod oidc;

@@ -174,6 +174,15 @@ rules! {
     PATCH "/v1/admin/queues/{queue}" Installation;
     POST "/v1/admin/queues/{queue}/drain" Installation;
 
+    GET "/v1/schedules" MemberOrInstallation(P::SchedulesRead);
+    POST "/v1/schedules" MemberOrInstallation(P::SchedulesUpdate);
+    POST "/v1/schedules/preview" MemberOrInstallation(P::SchedulesRead);
+    GET "/v1/schedules/{schedule}" MemberOrInstallation(P::SchedulesRead);
+    PATCH "/v1/schedules/{schedule}" MemberOrInstallation(P::SchedulesUpdate);
+    DELETE "/v1/schedules/{schedule}" MemberOrInstallation(P::SchedulesUpdate);
+    GET "/v1/schedules/{schedule}/preview" MemberOrInstallation(P::SchedulesRead);
+    POST "/v1/schedules/{schedule}/run" MemberOrInstallation(P::SchedulesUpdate);
+
     POST "/v1/telemetry/{signal}" Known;
     GET "/v1/privacy/registry" Installation;
 

@@ -7,7 +7,7 @@ mod letters;
 mod list;
 mod queues;
 mod stream;
-mod submit;
+pub(crate) mod submit;
 
 use std::sync::Arc;
 
@@ -165,11 +165,11 @@ struct Changed {
     has_more: bool,
 }
 
-fn time(time: Option<Micros>) -> Option<String> {
+pub(crate) fn time(time: Option<Micros>) -> Option<String> {
     time.map(rfc3339::text)
 }
 
-fn organization(number: i64) -> Option<String> {
+pub(crate) fn organization(number: i64) -> Option<String> {
     let id = u64::try_from(number).ok().filter(|id| *id > 0);
     id.and_then(stoa_kernel::id::OrganizationId::from_raw).map(|id| id.to_string())
 }
@@ -290,7 +290,7 @@ impl View {
 }
 
 /// What the errors of jobs are called at the edge.
-fn problem(error: &Error) -> Problem {
+pub(crate) fn problem(error: &Error) -> Problem {
     match error {
         Error::Invalid(wrong) => invalid(wrong),
         other => Problem::of(other),
@@ -298,6 +298,6 @@ fn problem(error: &Error) -> Problem {
 }
 
 /// What a refused change of a job is called: the store names it.
-fn refusal(error: StoreError) -> stoa_identity::Error {
+pub(crate) fn refusal(error: StoreError) -> stoa_identity::Error {
     stoa_identity::Error::Store(error)
 }

@@ -29,6 +29,7 @@ mod platform;
 mod privacy;
 mod render;
 mod roles;
+mod schedules;
 mod telemetry;
 
 pub use operator::OperatorToken;
@@ -58,6 +59,7 @@ fn operations() -> OpenApiRouter<Arc<Platform>> {
         .merge(identity_providers::router())
         .merge(events::router())
         .merge(jobs::router())
+        .merge(schedules::router())
         .merge(privacy::router())
         .merge(telemetry::router())
         .merge(admin::router())

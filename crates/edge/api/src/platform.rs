@@ -11,6 +11,7 @@ use stoa_http::proxy::Proxies;
 use stoa_http::shed::Shedder;
 use stoa_identity::Identity;
 use stoa_jobs::desk::Desk;
+use stoa_jobs::schedule::Schedules;
 use stoa_kernel::clock::Clock;
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::registry::Kept;
@@ -20,7 +21,7 @@ use stoa_runtime::alerts::Traffic;
 use stoa_runtime::health::Health;
 use stoa_runtime::limiter::{Limits, Rate};
 use stoa_runtime::trace::Collector;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::operator::OperatorToken;
 
@@ -44,6 +45,8 @@ pub struct Parts {
     pub identity: Arc<Identity>,
     /// Where people ask for jobs.
     pub desk: Arc<Desk>,
+    /// Where people ask for schedules.
+    pub schedules: Arc<Schedules>,
     /// The audit trail, for proofs.
     pub trail: Arc<dyn AuditTrail>,
     /// How many attempts of one address on one name are let through in a minute.
@@ -56,8 +59,6 @@ pub struct Parts {
     pub upkeep: Arc<dyn Upkeep>,
     /// Its keys.
     pub keyring: Arc<dyn Keyring>,
-    /// Asks the janitor for a round.
-    pub cleaning: Arc<Notify>,
     /// Where clients' reports go, if there is a collector.
     pub collector: Option<Arc<dyn Collector>>,
     /// Counts requests, for alerts.
@@ -97,6 +98,7 @@ pub struct Platform {
     pub(crate) operator: OperatorToken,
     pub(crate) identity: Arc<Identity>,
     pub(crate) desk: Arc<Desk>,
+    pub(crate) schedules: Arc<Schedules>,
     pub(crate) trail: Arc<dyn AuditTrail>,
     pub(crate) attempts: u32,
     pub(crate) cookies: Cookies,
@@ -104,7 +106,6 @@ pub struct Platform {
     pub(crate) kept: Vec<Kept>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
     pub(crate) keyring: Arc<dyn Keyring>,
-    pub(crate) cleaning: Arc<Notify>,
     pub(crate) collector: Option<Arc<dyn Collector>>,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) health: Health,
@@ -152,13 +153,13 @@ impl Platform {
             cookies: Cookies::new(&parts.identity.issuer(), &parts.cors_origins),
             identity: parts.identity,
             desk: parts.desk,
+            schedules: parts.schedules,
             trail: parts.trail,
             attempts: parts.attempts,
             event_types: parts.event_types,
             kept: parts.kept,
             upkeep: parts.upkeep,
             keyring: parts.keyring,
-            cleaning: parts.cleaning,
             collector: parts.collector,
             streams: Arc::new(Semaphore::new(parts.streams_max)),
             health: parts.health,

@@ -7,11 +7,13 @@ use serde_json::Value;
 use stoa_kernel::clock::{Clock, Micros};
 use stoa_kernel::context::{Context, Scope};
 use stoa_kernel::error::Coded;
-use stoa_kernel::id::{Ids, JobId};
+use stoa_kernel::id::{Ids, IssueError, JobId};
 use stoa_kernel::store::queue::{
     EndState, FinishedJob, JobState, PAYLOAD_BYTES_MAX, QueueSetting, QueuedJob,
 };
-use stoa_kernel::store::{Commit, Duplicate, Ended, Job, Priority, Query, Record as _, Store, StoreError};
+use stoa_kernel::store::{
+    Commit, Duplicate, Ended, Job, Priority, Query, Record as _, Store, StoreError, StoreErrorKind,
+};
 
 use crate::kind::{DAY_US, Kind};
 use crate::letters::{self, end};
@@ -30,6 +32,12 @@ pub enum Error {
     /// There is none, or none that the caller may know of.
     #[error("there is no such job")]
     NotFound,
+    /// There is none, or none that the caller may know of.
+    #[error("there is no such schedule")]
+    NoSchedule,
+    /// What it would overlap has not ended.
+    #[error("the job of the fire before has not ended, and this schedule passes over what overlaps")]
+    Busy,
     /// No kind uses it.
     #[error("there is no queue \"{0}\"")]
     NoQueue(String),
@@ -37,7 +45,7 @@ pub enum Error {
     #[error("nobody may ask for jobs of the kind \"{0}\"")]
     KindUnknown(String),
     /// It is Stoa's own.
-    #[error("jobs of the kind \"{0}\" are Stoa's own: something relies on them")]
+    #[error("what is of the kind \"{0}\" is Stoa's own: something relies on it")]
     Protected(String),
     /// It is not in a state in which that can be done.
     #[error("the job is {is}; only one that is {wanted} can be {verb}")]
@@ -61,6 +69,8 @@ impl Coded for Error {
     fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "job_not_found",
+            Self::NoSchedule => "schedule_not_found",
+            Self::Busy => "wrong_state",
             Self::NoQueue(_) => "queue_not_found",
             Self::KindUnknown(_) => "job_kind_unknown",
             Self::Protected(_) => "forbidden",
@@ -69,6 +79,11 @@ impl Coded for Error {
             Self::Store(error) => error.code(),
         }
     }
+}
+
+/// No id could be issued just now.
+pub(crate) fn unissued(error: IssueError) -> Error {
+    Error::Store(StoreError::new(StoreErrorKind::Overloaded, error.to_string()))
 }
 
 /// A job, wherever it stands.
@@ -298,9 +313,7 @@ impl Desk {
         if !wrong.is_empty() {
             return Err(Error::Invalid(wrong));
         }
-        let id = self.ids.next().map_err(|error| {
-            StoreError::new(stoa_kernel::store::StoreErrorKind::Overloaded, error.to_string())
-        })?;
+        let id = self.ids.next().map_err(unissued)?;
         let job = Job {
             id: Some(id),
             priority: draft.priority.unwrap_or(kind.priority),

@@ -4,19 +4,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stoa_kernel::clock::{Clock, Micros};
-use stoa_kernel::context::{Actor, Context, Scope};
-use stoa_kernel::id::{Ids, OrganizationId, RequestId};
+use stoa_kernel::context::Context;
+use stoa_kernel::id::OrganizationId;
+use stoa_kernel::resilience::RetryPolicy;
 use stoa_kernel::store::queue::{JobState, QueuedJob};
 use stoa_kernel::store::{
-    Commit, Ended, Job, JobEnd, Json, Leases, Priority, Record as _, Store, StoreError,
+    BoxFuture, Commit, Ended, Job, JobEnd, Json, Priority, Record as _, Store, StoreError,
 };
-use tokio::sync::watch;
 
-use crate::kind::Kind;
+use crate::handler::{Done, Failed, Handler, Work};
+use crate::kind::{DAY_US, Kind, RETRY};
 
-/// Between two rounds of the watcher.
-pub const ROUND: Duration = Duration::from_secs(300);
-const LEASE_NAME: &str = "dead_letters";
+/// Between two rounds of the watcher, in seconds; a dead letter is left alone for as long.
+pub const ROUND_S: i64 = 300;
+/// The kind of a round of the watcher.
+pub static WATCH: Kind = Kind {
+    retry: RetryPolicy { attempts_max: 3, ..RETRY },
+    timeout: Duration::from_secs(120),
+    keep_us: DAY_US,
+    replays_max: 0,
+    is_installation: true,
+    ..Kind::new(
+        "dead_letters.watch",
+        "upkeep",
+        "Takes dead letters back that may have failed for what is over.",
+    )
+};
 /// How many it takes back in a round.
 const STEP: u32 = 500;
 
@@ -74,60 +87,40 @@ pub fn replay(letter: &QueuedJob, payload: Option<serde_json::Value>, now: Micro
 pub struct Watcher {
     /// Where they are.
     pub store: Arc<dyn Store>,
-    /// Which process does so.
-    pub leases: Arc<dyn Leases>,
     /// Dates it.
     pub clock: Arc<dyn Clock>,
-    /// Numbers it.
-    pub ids: Arc<dyn Ids>,
-    /// This process.
-    pub holder: String,
     /// What is known of kinds.
     pub kinds: Vec<&'static Kind>,
 }
 
 impl std::fmt::Debug for Watcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watcher").field("holder", &self.holder).finish_non_exhaustive()
+        f.write_str("Watcher")
+    }
+}
+
+impl Handler for Watcher {
+    fn kind(&self) -> &'static Kind {
+        &WATCH
+    }
+
+    fn run<'a>(&'a self, work: &'a Work) -> BoxFuture<'a, Result<Done, Failed>> {
+        Box::pin(async move {
+            let replayed = self.round(&work.cx).await?;
+            if replayed > 0 {
+                tracing::info!(replayed, "dead letters were taken back");
+            }
+            Ok(Done { result: Some(serde_json::json!({"replayed": replayed})), ..Done::default() })
+        })
     }
 }
 
 impl Watcher {
-    /// Looks every [`ROUND`] until `stop`.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        while !*stop.borrow() {
-            tokio::select! {
-                _ = stop.changed() => break,
-                () = tokio::time::sleep(ROUND) => {}
-            }
-            match self.round().await {
-                Ok(0) => {}
-                Ok(replayed) => tracing::info!(replayed, "dead letters were taken back"),
-                Err(error) => {
-                    tracing::warn!(%error, "dead letters were not looked at; they are at the next round");
-                }
-            }
-        }
-        let _ = self.leases.release(LEASE_NAME, &self.holder).await;
-    }
-
     /// One look; how many were taken back.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn round(&self) -> Result<usize, StoreError> {
-        let round_us = i64::try_from(ROUND.as_micros()).unwrap_or(i64::MAX);
-        let ttl_us = round_us.saturating_add(round_us / 10);
-        if self.leases.acquire(LEASE_NAME, &self.holder, ttl_us).await?.is_none() {
-            return Ok(0);
-        }
-        let cx = Context {
-            scope: Scope::System,
-            actor: Actor::System,
-            request: self.ids.next().unwrap_or(RequestId::NONE),
-            trace: None,
-            deadline: None,
-        };
+    pub async fn round(&self, cx: &Context) -> Result<usize, StoreError> {
         let now = self.clock.now();
         let mut replayed = 0;
         for kind in self.kinds.iter().filter(|kind| kind.replays_max > 0) {
@@ -136,10 +129,10 @@ impl Watcher {
                 .eq(QueuedJob::KIND, &kind.name.to_owned())
                 .eq(QueuedJob::REASON, &Some("attempts_exhausted".to_owned()))
                 .lt(QueuedJob::REPLAYS, &kind.replays_max)
-                .le(QueuedJob::FAILED_AT, &Some(now.plus(-round_us)))
+                .le(QueuedJob::FAILED_AT, &Some(now.plus(-ROUND_S * 1_000_000)))
                 .ascending(QueuedJob::ID)
                 .limit(STEP);
-            let letters = match self.store.list(&cx, eligible).await {
+            let letters = match self.store.list(cx, eligible).await {
                 Ok(letters) => letters,
                 Err(error) => {
                     tracing::warn!(kind = kind.name, %error, "dead letters of a kind could not be read");
@@ -147,7 +140,7 @@ impl Watcher {
                 }
             };
             for letter in letters {
-                match self.store.commit(&cx, replay(&letter, None, now)).await {
+                match self.store.commit(cx, replay(&letter, None, now)).await {
                     Ok(_) => replayed += 1,
                     // Somebody was faster.
                     Err(error) if error.is_by("jobs_version") => {}

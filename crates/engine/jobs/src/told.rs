@@ -84,4 +84,4 @@ fn schema() -> serde_json::Value {
 }
 
 /// The types of events of jobs.
-pub const EVENT_TYPES: &[EventType] = &[JobDeadLettered::TYPE, DeadLetterAlert::TYPE];
+pub(crate) const EVENT_TYPES: &[EventType] = &[JobDeadLettered::TYPE, DeadLetterAlert::TYPE];

@@ -7,7 +7,6 @@
 //! | [`clock`], [`entropy`], [`ids`] | the system's clock and random bytes; ids of a node whose number is leased |
 //! | [`blocking`], [`cache`] | work that keeps a processor busy; what was looked up already |
 //! | [`mail`], [`outbound`] | letters, and requests to somebody else |
-//! | [`janitor`] | what has expired, and what is sealed by old keys |
 //! | [`lifecycle`] | starting in order, stopping in reverse |
 //! | [`alerts`] | rules, and what fires |
 //! | [`health`] | whether it works, and what does not |
@@ -25,7 +24,6 @@ pub mod entropy;
 pub mod guard;
 pub mod health;
 pub mod ids;
-pub mod janitor;
 pub mod lifecycle;
 pub mod limiter;
 pub mod mail;

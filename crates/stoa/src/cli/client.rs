@@ -110,6 +110,13 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         what: QueueCommand,
     },
+    /// What asks for jobs by the clock
+    Schedule {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: Box<ScheduleCommand>,
+    },
     /// The audit trail
     Audit {
         #[command(flatten)]
@@ -135,6 +142,7 @@ impl ClientCommand {
             | Self::Job { client, .. }
             | Self::Dlq { client, .. }
             | Self::Queue { client, .. }
+            | Self::Schedule { client, .. }
             | Self::Audit { client, .. } => client,
         }
     }
@@ -522,5 +530,101 @@ pub(crate) enum QueueCommand {
     Drain {
         /// Its name
         queue: String,
+    },
+}
+
+/// When something fires.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Times {
+    /// A cron expression: minute, hour, day of the month, month, day of the week
+    #[arg(long, conflicts_with_all = ["every_s", "at"])]
+    pub(crate) cron: Option<String>,
+    /// On whose clocks, such as Europe/Berlin [default: UTC]
+    #[arg(long)]
+    pub(crate) time_zone: Option<String>,
+    /// Every so many seconds
+    #[arg(long, conflicts_with = "at")]
+    pub(crate) every_s: Option<i64>,
+    /// Once, such as 2026-12-01T12:00:00Z
+    #[arg(long)]
+    pub(crate) at: Option<String>,
+}
+
+/// How a schedule fires.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Firing {
+    #[command(flatten)]
+    pub(crate) times: Times,
+    /// What its jobs need to know, as JSON
+    #[arg(long)]
+    pub(crate) payload: Option<String>,
+    /// critical, high, normal or low
+    #[arg(long)]
+    pub(crate) priority: Option<String>,
+    /// What becomes of instants that were missed: run_once, skip or catch_up
+    #[arg(long)]
+    pub(crate) misfire: Option<String>,
+    /// How many of them are caught up with
+    #[arg(long)]
+    pub(crate) catch_up_max: Option<u32>,
+    /// While the job before has not ended: allow, skip or queue
+    #[arg(long)]
+    pub(crate) overlap: Option<String>,
+    /// How many seconds a job is delayed at most, by chance
+    #[arg(long)]
+    pub(crate) jitter_s: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// List them
+    List,
+    /// Show one
+    Show {
+        /// Its id
+        schedule: String,
+    },
+    /// Make one
+    Create {
+        /// What people call it
+        name: String,
+        /// The kind of its jobs
+        kind: String,
+        #[command(flatten)]
+        firing: Firing,
+    },
+    /// Change one
+    Set {
+        /// Its id
+        schedule: String,
+        #[command(flatten)]
+        firing: Firing,
+    },
+    /// Let one fire no more for now
+    Pause {
+        /// Its id
+        schedule: String,
+    },
+    /// Let one fire again
+    Resume {
+        /// Its id
+        schedule: String,
+    },
+    /// Fire one now
+    Run {
+        /// Its id
+        schedule: String,
+    },
+    /// Remove one
+    Remove {
+        /// Its id
+        schedule: String,
+    },
+    /// Show when one fires next, or would
+    Preview {
+        /// Its id; without it, the times that are given
+        schedule: Option<String>,
+        #[command(flatten)]
+        times: Times,
     },
 }

@@ -23,7 +23,7 @@ const QUEUES: &[&str] = &[
 ];
 
 /// JSON that somebody typed.
-fn typed(text: &str) -> Result<Value, Failure> {
+pub(super) fn typed(text: &str) -> Result<Value, Failure> {
     serde_json::from_str(text).map_err(|error| {
         Failure::new("usage", format!("--payload is not JSON: {error}"))
             .way_out("write it as --payload '{\"steps\": 3}'")
@@ -43,7 +43,7 @@ fn query(given: &[(&str, &Option<String>)]) -> String {
 }
 
 /// The fields that are given, as a body.
-fn fields(given: &[(&str, &Option<String>)]) -> Map<String, Value> {
+pub(super) fn fields(given: &[(&str, &Option<String>)]) -> Map<String, Value> {
     let field = |(name, value): &(&str, &Option<String>)| {
         value.as_ref().map(|value| ((*name).to_owned(), Value::from(value.as_str())))
     };

@@ -70,7 +70,7 @@ pub(crate) fn last_migration() -> i64 {
 
 /// The types of events of all parts.
 pub(crate) fn event_types() -> Vec<EventType> {
-    [stoa_identity::event_types().as_slice(), stoa_jobs::EVENT_TYPES, stoa_outbox::EVENT_TYPES].concat()
+    [stoa_identity::event_types(), stoa_jobs::event_types(), stoa_outbox::EVENT_TYPES.to_vec()].concat()
 }
 
 /// The address without what must not be shown.

@@ -30,8 +30,6 @@ use crate::failure::Failure;
 
 /// The most sign-ins that wait to be hashed; more are refused at once.
 const WAITING_MAX: usize = 256;
-/// Between two looks whether the signing key is old.
-const ROTATION: Duration = Duration::from_secs(3_600);
 /// How many events are heard at once, and how long after a failure it is listened again.
 const STEP: u32 = 200;
 const AGAIN: Duration = Duration::from_secs(1);
@@ -189,21 +187,6 @@ pub(super) async fn listen(
     });
     lifecycle.started("directory", move || async move { listening.abort() });
     Ok(())
-}
-
-/// Makes the next signing key when the one in use is old.
-pub(super) fn rotate(config: &Config, identity: &Arc<Identity>, lifecycle: &mut Lifecycle) {
-    let age_us = config.identity.signing_key_days.saturating_mul(86_400_000_000);
-    let identity = Arc::clone(identity);
-    let rotating = tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(ROTATION).await;
-            if let Err(error) = identity.rotate_when_old(age_us).await {
-                tracing::warn!(%error, "the signing key was not rotated; it is tried again");
-            }
-        }
-    });
-    lifecycle.started("signing keys", move || async move { rotating.abort() });
 }
 
 /// The link by which the first user becomes the owner, where there is none; it also lies in the data folder, for its user alone.

@@ -13,12 +13,11 @@ use stoa_outbox::{Feed, Sequencer, Signals as Bus};
 use stoa_runtime::alerts::Traffic;
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::ids::{NODE_RENEWAL, NodeIds};
-use stoa_runtime::janitor::Janitor;
 use stoa_runtime::lifecycle::Lifecycle;
 use stoa_runtime::limiter::Rate;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::compose::{self, Stores};
 use super::config::{Config, Loaded, runs};
@@ -182,11 +181,6 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
             sequence(&stores, &work, &sequenced, &holder, lifecycle).await?;
         }
     }
-    let wanted = Arc::new(Notify::new());
-    if runs(config, "scheduler") {
-        clean(&stores, &wanted, &holder, lifecycle);
-        people::rotate(config, &identity, lifecycle);
-    }
     people::warm(&identity).await?;
     people::listen(&identity, &stores.log, &feed, lifecycle).await?;
     let (limits, limiter) = compose::limits(config)?;
@@ -202,7 +196,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     };
     let mailer = if runs(config, "worker") { Some(working.work(lifecycle)?) } else { None };
     if runs(config, "scheduler") {
-        working.watch(lifecycle);
+        working.schedule(lifecycle);
     }
     let setup = if runs(config, "api") { people::setup(config, &identity).await? } else { None };
     let traffic = Arc::new(Traffic::default());
@@ -225,6 +219,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     process.describe();
     vitals::poll(&watched, Arc::clone(&alerts), &holder, lifecycle);
     let desk = Arc::new(work::desk(&stores, &ids));
+    let schedules = Arc::new(work::schedules(&stores, &ids, &desk));
     let parts = Parts {
         health: vitals::health(&watched, alerts, lifecycle),
         store: Arc::clone(&stores.store),
@@ -235,6 +230,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         cursors: CursorKey::derived(operator_token.as_bytes()),
         operator: OperatorToken::of(&operator_token),
         identity,
+        schedules,
         desk,
         trail: Arc::clone(&stores.trail),
         attempts: config.limits.attempts_per_minute,
@@ -242,7 +238,6 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         kept: stoa_kernel::store::registry::kept(compose::registry().iter()),
         upkeep: Arc::clone(&stores.upkeep),
         keyring: Arc::clone(&stores.keyring),
-        cleaning: wanted,
         collector,
         traffic,
         limits,
@@ -360,22 +355,6 @@ fn carry(bus: &Arc<dyn Bus>, committed: &Feed, elsewhere: &Feed, holder: &str, l
     lifecycle.started("hints", move || async move {
         stop.send_replace(true);
         let _ = carrying.await;
-    });
-}
-
-fn clean(stores: &Stores, wanted: &Arc<Notify>, holder: &str, lifecycle: &mut Lifecycle) {
-    let janitor = Janitor {
-        upkeep: Arc::clone(&stores.upkeep),
-        keyring: Arc::clone(&stores.keyring),
-        leases: Arc::clone(&stores.leases),
-        holder: holder.to_owned(),
-        wanted: Arc::clone(wanted),
-    };
-    let (stop, stopped) = watch::channel(false);
-    let cleaning = tokio::spawn(janitor.run(stopped));
-    lifecycle.started("janitor", move || async move {
-        stop.send_replace(true);
-        let _ = cleaning.await;
     });
 }
 

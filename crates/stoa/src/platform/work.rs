@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use stoa_identity::Identity;
+use stoa_identity::key_rotation::{ROTATE, Rotation};
 use stoa_identity::purge::{PURGE, Purging};
 use stoa_jobs::desk::Desk;
-use stoa_jobs::letters::Watcher;
+use stoa_jobs::janitor::{CLEAN, Janitor};
+use stoa_jobs::letters::{self, WATCH, Watcher};
+use stoa_jobs::schedule::{Own, Scheduler, Schedules};
 use stoa_jobs::{Handler, Kind, PROBE, Pace, Pacing, Parts, Probe, Registry, Worker};
 use stoa_kernel::clock::Clock;
 use stoa_kernel::id::Ids;
@@ -25,7 +28,14 @@ use super::people;
 use crate::failure::Failure;
 
 /// Every kind of job.
-pub(crate) static KINDS: [&Kind; 3] = [&SEND_MAIL, &PURGE, &PROBE];
+pub(crate) static KINDS: [&Kind; 6] = [&SEND_MAIL, &PURGE, &PROBE, &CLEAN, &WATCH, &ROTATE];
+
+/// What keeps an installation in order, by the clock.
+static OWN: [Own; 3] = [
+    Own { name: "janitor", kind: &CLEAN, every_s: 60 },
+    Own { name: "dead-letters", kind: &WATCH, every_s: letters::ROUND_S },
+    Own { name: "signing-keys", kind: &ROTATE, every_s: 3_600 },
+];
 
 /// Counts beginnings where requests are counted: all processes together, where they share a Redis.
 struct Shared(Arc<Limits>);
@@ -53,10 +63,20 @@ pub(super) fn desk(stores: &Stores, ids: &Arc<NodeIds>) -> Desk {
     }
 }
 
+/// Where people ask for schedules.
+pub(super) fn schedules(stores: &Stores, ids: &Arc<NodeIds>, desk: &Arc<Desk>) -> Schedules {
+    Schedules {
+        store: Arc::clone(&stores.store),
+        clock: Arc::new(SystemClock),
+        ids: Arc::clone(ids) as Arc<dyn Ids>,
+        desk: Arc::clone(desk),
+    }
+}
+
 /// What work is done with.
 pub(super) struct Working<'w> {
     pub(super) config: &'w Config,
-    pub(super) identity: &'w Identity,
+    pub(super) identity: &'w Arc<Identity>,
     pub(super) stores: &'w Stores,
     pub(super) ids: &'w Arc<NodeIds>,
     pub(super) limits: &'w Arc<Limits>,
@@ -77,8 +97,21 @@ impl Working<'_> {
             upkeep: Arc::clone(&self.stores.upkeep),
             clock: Arc::clone(&clock),
         };
-        let handlers: [Arc<dyn Handler>; 3] =
-            [Arc::new(SendMail { letters, mailer: Arc::clone(&mailer) }), Arc::new(purging), Arc::new(Probe)];
+        let watcher = Watcher { store: Arc::clone(&store), clock: Arc::clone(&clock), kinds: KINDS.to_vec() };
+        let janitor =
+            Janitor { upkeep: Arc::clone(&self.stores.upkeep), keyring: Arc::clone(&self.stores.keyring) };
+        let rotation = Rotation {
+            identity: Arc::clone(self.identity),
+            age_us: self.config.identity.signing_key_days.saturating_mul(86_400_000_000),
+        };
+        let handlers: [Arc<dyn Handler>; 6] = [
+            Arc::new(SendMail { letters, mailer: Arc::clone(&mailer) }),
+            Arc::new(purging),
+            Arc::new(Probe),
+            Arc::new(janitor),
+            Arc::new(watcher),
+            Arc::new(rotation),
+        ];
         let parts = Parts {
             queue: Arc::clone(&self.stores.queue),
             store,
@@ -100,19 +133,18 @@ impl Working<'_> {
         Ok(mailer)
     }
 
-    /// Takes dead letters back that may have failed for what is over.
-    pub(super) fn watch(&self, lifecycle: &mut Lifecycle) {
-        let watcher = Watcher {
+    /// Fires schedules.
+    pub(super) fn schedule(&self, lifecycle: &mut Lifecycle) {
+        let scheduler = Scheduler {
             store: Arc::clone(&self.stores.store),
             leases: Arc::clone(&self.stores.leases),
-            clock: Arc::new(SystemClock),
             ids: Arc::clone(self.ids) as Arc<dyn Ids>,
             holder: self.holder.to_owned(),
-            kinds: KINDS.to_vec(),
+            own: OWN.to_vec(),
         };
         let (stop, stopped) = watch::channel(false);
-        let running = tokio::spawn(watcher.run(stopped));
-        lifecycle.started("dead letters", move || async move {
+        let running = tokio::spawn(scheduler.run(stopped));
+        lifecycle.started("schedules", move || async move {
             stop.send_replace(true);
             let _ = running.await;
         });

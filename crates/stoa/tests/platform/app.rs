@@ -234,6 +234,13 @@ impl App {
         ask(self.address(), method, path, headers, body)
     }
 
+    /// A time that comes when the test is long over.
+    pub(crate) fn later(&self) -> String {
+        let body = r#"{"everyS": 86400}"#;
+        let answer = self.post("/v1/schedules/preview", body);
+        answer.json()["fires"][1].as_str().unwrap_or_else(|| panic!("{}", answer.text)).to_owned()
+    }
+
     /// Makes an organization.
     pub(crate) fn organization(&self, slug: &str) -> Value {
         let answer =

@@ -99,6 +99,45 @@ fn an_organization_is_run_from_the_command_line() {
 }
 
 #[test]
+fn schedules_are_made_and_looked_after_from_the_command_line() {
+    let app = App::embedded();
+    app.organization("acme");
+    let with = |words: &[&str]| out(&app, &[words, &["--token", TOKEN, "--org", "acme"]].concat());
+    let preview = with(&["schedule", "preview", "--cron", "0 9 * * MON-FRI", "--time-zone", "Europe/Berlin"]);
+    assert_eq!(preview["fires"].as_array().unwrap().len(), 10);
+    let made = with(&[
+        "schedule",
+        "create",
+        "close",
+        "probe",
+        "--every-s",
+        "3600",
+        "--payload",
+        r#"{"result": 1}"#,
+        "--overlap",
+        "queue",
+    ]);
+    let id = made["id"].as_str().unwrap();
+    assert_eq!((&made["everyS"], &made["overlap"]), (&json!(3_600), &json!("queue")));
+    assert_eq!(with(&["schedule", "set", id, "--cron", "@daily", "--misfire", "skip"])["cron"], "@daily");
+    assert!(with(&["schedule", "pause", id])["pausedAt"].is_string());
+    assert!(with(&["schedule", "resume", id])["nextAt"].is_string());
+    let job = with(&["schedule", "run", id]);
+    assert!(job["id"].as_str().unwrap().starts_with("job_"));
+    assert_eq!(with(&["schedule", "show", id])["lastJobId"], job["id"]);
+    assert_eq!(with(&["schedule", "preview", id])["fires"].as_array().unwrap().len(), 10);
+    assert_eq!(with(&["schedule", "list"]).as_array().unwrap().len(), 1);
+    with(&["schedule", "remove", id]);
+    assert_eq!(with(&["schedule", "list"]), json!([]));
+    let (code, said) = failed(
+        &app,
+        &["schedule", "create", "x", "probe", "--cron", "@daily", "--every-s", "5", "--token", TOKEN],
+        "",
+    );
+    assert_eq!(code, 2, "{said}");
+}
+
+#[test]
 fn jobs_are_asked_for_and_looked_after_from_the_command_line() {
     let app = App::embedded();
     app.organization("acme");
@@ -131,17 +170,9 @@ fn jobs_are_asked_for_and_looked_after_from_the_command_line() {
         with(&["job", "list", "--state", "completed", "--kind", "probe"]).as_array().unwrap().len(),
         2
     );
-    let later = with(&[
-        "job",
-        "submit",
-        "probe",
-        "--run-at",
-        "2027-01-01T00:00:00Z",
-        "--order-key",
-        "a",
-        "--dedupe-key",
-        "b",
-    ]);
+    let run_at = app.later();
+    let later =
+        with(&["job", "submit", "probe", "--run-at", &run_at, "--order-key", "a", "--dedupe-key", "b"]);
     with(&["job", "cancel", later["id"].as_str().unwrap()]);
     assert_eq!(with(&["dlq", "replay"])["count"], 0);
     assert_eq!(with(&["dlq", "discard", "--kind", "probe"])["count"], 0);

@@ -174,7 +174,7 @@ fn dead_letters_are_taken_back_and_discarded_by_the_dozen(app: &App) {
 
 fn jobs_are_cancelled_while_they_wait_and_while_they_run(app: &App) {
     app.organization("acme");
-    let later = submit(app, &json!({"kind": "probe", "runAt": "2027-01-01T00:00:00Z"}));
+    let later = submit(app, &json!({"kind": "probe", "runAt": app.later()}));
     assert_eq!(get(app, &later)["state"], "scheduled");
     assert_eq!(ask(app, "POST", &format!("{later}/cancel"), &Value::Null).status, 204);
     assert_eq!(get(app, &later)["state"], "cancelled");
@@ -221,7 +221,7 @@ fn a_queue_is_paused_limited_and_drained(app: &App) {
 
 fn a_live_job_with_the_same_key_is_answered(app: &App) {
     app.organization("acme");
-    let keyed = json!({"kind": "probe", "dedupeKey": "nightly", "runAt": "2027-01-01T00:00:00Z"});
+    let keyed = json!({"kind": "probe", "dedupeKey": "nightly", "runAt": app.later()});
     let first = ask(app, "POST", "/v1/jobs", &keyed);
     let second = ask(app, "POST", "/v1/jobs", &keyed);
     assert_eq!((first.status, second.status), (202, 200));
@@ -234,8 +234,7 @@ fn a_live_job_with_the_same_key_is_answered(app: &App) {
         let asks: Vec<_> = (0..8)
             .map(|_| {
                 scope.spawn(|| {
-                    let keyed =
-                        json!({"kind": "probe", "dedupeKey": "race", "runAt": "2027-01-01T00:00:00Z"});
+                    let keyed = json!({"kind": "probe", "dedupeKey": "race", "runAt": app.later()});
                     let answer = ask(app, "POST", "/v1/jobs", &keyed);
                     assert!(matches!(answer.status, 200 | 202), "{}", answer.text);
                     answer.json()["id"].as_str().unwrap().to_owned()
@@ -309,7 +308,7 @@ fn jobs_of_a_suspended_organization_wait(app: &App) {
 fn jobs_of_others_are_not_there(app: &App) {
     app.organization("acme");
     app.organization("other");
-    let job = submit(app, &json!({"kind": "probe", "runAt": "2027-01-01T00:00:00Z", "batchKey": "b"}));
+    let job = submit(app, &json!({"kind": "probe", "runAt": app.later(), "batchKey": "b"}));
     let other = [("Stoa-Organization", "other")];
     for (method, path) in [
         ("GET", job.clone()),
@@ -358,7 +357,7 @@ fn jobs_are_listed_newest_first_wherever_they_stand(app: &App) {
     let mut made: Vec<String> = Vec::new();
     for number in 0..9 {
         let body = match number % 3 {
-            0 => json!({"kind": "probe", "runAt": "2027-01-01T00:00:00Z"}),
+            0 => json!({"kind": "probe", "runAt": app.later()}),
             1 => probe(&json!({})),
             _ => probe(&json!({"fail": "for_good"})),
         };

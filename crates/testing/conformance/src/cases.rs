@@ -4,6 +4,7 @@ mod events;
 mod jobs;
 pub mod limits;
 mod records;
+mod schedules;
 mod scopes;
 pub mod signals;
 mod upkeep;
@@ -11,6 +12,7 @@ mod upkeep;
 pub use events::*;
 pub use jobs::*;
 pub use records::*;
+pub use schedules::*;
 pub use scopes::*;
 pub use upkeep::*;
 

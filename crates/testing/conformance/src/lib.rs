@@ -147,6 +147,11 @@ macro_rules! store_suite {
             dead_letters_are_taken_back_when_some_time_has_passed
             a_mailbox_whose_first_was_skipped_goes_on
             an_organization_has_no_more_places_than_it_may
+            a_schedule_fires_once_for_an_instant_whoever_leads
+            one_process_fires_and_the_next_takes_over
+            schedules_of_an_organization_on_hold_wait
+            what_overlaps_fires_waits_or_is_passed_over
+            schedules_of_stoa_are_there_once_and_stay_paused
             a_note_is_in_the_audit_trail_and_changes_nothing
             an_organization_is_purged_in_bounded_steps_and_nobody_else_is_touched
             a_look_into_the_database_names_its_tables

@@ -47,12 +47,19 @@ pub struct Before3 {
     pub updated_at: Micros,
 }
 
+/// Tables that came later than the one that knows them first.
+const SINCE: &[(usize, &[&str])] =
+    &[(4, &["finished_jobs", "queues", "job_holds"]), (5, &["schedules", "schedule_clocks"])];
+
 /// The records that there were after so many migrations.
 #[must_use]
 pub fn records(migrations: usize) -> Vec<&'static RecordMeta> {
     let identity = if migrations < 3 { &[Before3::META] } else { stoa_identity::RECORDS };
-    let jobs = if migrations < 4 { &[] } else { stoa_jobs::RECORDS };
-    [identity, jobs].concat()
+    let since = |record: &&&RecordMeta| {
+        let since = SINCE.iter().find(|(_, tables)| tables.contains(&record.table));
+        since.is_none_or(|(since, _)| migrations >= *since)
+    };
+    identity.iter().chain(stoa_jobs::RECORDS).filter(since).copied().collect()
 }
 
 /// The same organization, as it was written before migration 3.

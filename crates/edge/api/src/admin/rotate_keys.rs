@@ -4,6 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use stoa_http::Problem;
+use stoa_jobs::janitor::CLEAN;
+use stoa_kernel::store::Commit;
 use utoipa::ToSchema;
 
 use crate::caller::Caller;
@@ -31,14 +33,18 @@ pub(crate) async fn rotate_keys(
     Caller { cx, .. }: Caller,
 ) -> Result<Json<View>, Problem> {
     // A task of its own: it goes on to the end also when nobody waits for the answer any more.
-    let (keyring, cleaning) = (Arc::clone(&platform.keyring), Arc::clone(&platform.cleaning));
+    let (keyring, store) = (Arc::clone(&platform.keyring), Arc::clone(&platform.store));
     let rotating = tokio::spawn(async move {
         let rotated = keyring.rotate().await;
         match &rotated {
             Ok(rotated) => tracing::info!(rotated, request = %cx.request, "data keys were rotated"),
             Err(error) => tracing::error!(%error, request = %cx.request, "data keys were not all rotated"),
         }
-        cleaning.notify_one();
+        // What is sealed already is sealed anew at once, not only at the next round.
+        let anew = Commit::new().job(CLEAN.job(&serde_json::json!({})));
+        if let Err(error) = store.commit(&cx, anew).await {
+            tracing::warn!(%error, "what is sealed by old keys waits for the next round");
+        }
         rotated
     });
     match rotating.await {

@@ -15,7 +15,7 @@ use crate::call::{self, Call};
 use crate::platform::Platform;
 
 /// A time as the API writes it.
-pub(crate) struct Time(Micros);
+pub(crate) struct Time(pub(crate) Micros);
 
 impl std::str::FromStr for Time {
     type Err = String;

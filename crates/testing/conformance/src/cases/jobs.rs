@@ -432,14 +432,11 @@ pub async fn dead_letters_are_taken_back_when_some_time_has_passed(subject: Subj
     }
     let watcher = |after_us| Watcher {
         store: subject.store.clone(),
-        leases: subject.leases.clone(),
         clock: Arc::new(Manual::at(subject.clock.now().plus(after_us))),
-        ids: subject.ids.clone(),
-        holder: "one".to_owned(),
         kinds: vec![&TRIED],
     };
-    assert_eq!(watcher(0).round().await.unwrap(), 0, "they have only just failed");
-    assert_eq!(watcher(10 * MINUTE_US).round().await.unwrap(), 2);
+    assert_eq!(watcher(0).round(&subject.system()).await.unwrap(), 0, "they have only just failed");
+    assert_eq!(watcher(10 * MINUTE_US).round(&subject.system()).await.unwrap(), 2);
     let again = claim(&subject, &ask(10)).await;
     assert_eq!(numbers(&again).into_iter().collect::<HashSet<_>>(), HashSet::from([1, 4]));
     assert!(again.iter().all(|job| job.replays == 1 && job.attempts == 1));
