@@ -100,6 +100,7 @@ pub const TABLE: &[Code] = &[
     row!("registration_closed", 403, "Registration is by invitation"),
     row!("request_in_progress", 409, "The same request is under way"),
     row!("rules_invalid", 422, "The rules cannot be used"),
+    row!("run_not_found", 404, "There is no such run"),
     row!("schedule_not_found", 404, "There is no such schedule"),
     row!("schema_mismatch", 409, "The schema is not the one that this version needs"),
     row!("secret_missing", 400, "A secret is missing or cannot be read"),
@@ -112,6 +113,7 @@ pub const TABLE: &[Code] = &[
     row!("unsupported_media_type", 415, "The body is not JSON"),
     row!("usage", 400, "The command line cannot be understood"),
     row!("validation_failed", 422, "Fields cannot be taken"),
+    row!("workflow_unknown", 422, "Nobody may start runs of this workflow"),
     row!("wrong_state", 409, "It is not in a state for that"),
 ];
 

@@ -247,6 +247,10 @@ kinds! {
     Flag, FlagId, "flg";
     /// An entry of an organization's ledger of credits.
     Credit, CreditId, "crd";
+    /// One execution of a workflow.
+    Run, RunId, "run";
+    /// Something that a run is told.
+    Signal, SignalId, "sgn";
     /// What enqueues jobs by the clock.
     Schedule, ScheduleId, "sch";
 }

@@ -1,8 +1,9 @@
-//! The commands that ask a running platform, as a person: `stoa login`, `org`, `user`, `member`, `invite`, `key`, `session`, `flag`, `job`, `dlq`, `queue`, `schedule`, `audit`.
+//! The commands that ask a running platform, as a person: `stoa login`, `org`, `user`, `member`, `invite`, `key`, `session`, `flag`, `job`, `dlq`, `queue`, `schedule`, `run`, `audit`.
 
 mod ask;
 mod commands;
 mod login;
+mod runs;
 mod schedules;
 mod table;
 mod work;

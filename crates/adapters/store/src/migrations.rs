@@ -33,6 +33,7 @@ pub const ALL: &[Migration] = &[
     migration!(3, "identity", "0003_identity.sql"),
     migration!(4, "jobs", "0004_jobs.sql"),
     migration!(5, "schedules", "0005_schedules.sql"),
+    migration!(6, "workflows", "0006_workflows.sql"),
 ];
 
 /// What identifies a migration that was applied: the SHA-256 of its text, in hexadecimal.

@@ -124,6 +124,8 @@ permissions! {
     JobsUpdate "jobs:update" from Developer: "Cancel jobs, take dead letters back or discard them.";
     SchedulesRead "schedules:read" from Member: "See schedules and when they fire.";
     SchedulesUpdate "schedules:update" from Developer: "Make, change and remove schedules, and fire them.";
+    RunsRead "runs:read" from Member: "See runs of workflows and their journals.";
+    RunsUpdate "runs:update" from Developer: "Start, signal, cancel, retry and fork runs.";
     AuditRead "audit:read" from Admin: "Read and export the audit trail.";
     ProvidersRead "providers:read" from Admin: "See who vouches for accounts.";
     ProvidersUpdate "providers:update" from Admin, fixed: "Change who vouches for accounts.";

@@ -183,6 +183,15 @@ rules! {
     GET "/v1/schedules/{schedule}/preview" MemberOrInstallation(P::SchedulesRead);
     POST "/v1/schedules/{schedule}/run" MemberOrInstallation(P::SchedulesUpdate);
 
+    GET "/v1/workflows" Known;
+    GET "/v1/runs" MemberOrInstallation(P::RunsRead);
+    POST "/v1/runs" MemberOrInstallation(P::RunsUpdate);
+    GET "/v1/runs/{run}" MemberOrInstallation(P::RunsRead);
+    POST "/v1/runs/{run}/cancel" MemberOrInstallation(P::RunsUpdate);
+    POST "/v1/runs/{run}/retry" MemberOrInstallation(P::RunsUpdate);
+    POST "/v1/runs/{run}/fork" MemberOrInstallation(P::RunsUpdate);
+    POST "/v1/runs/{run}/signals" MemberOrInstallation(P::RunsUpdate);
+
     POST "/v1/telemetry/{signal}" Known;
     GET "/v1/privacy/registry" Installation;
 

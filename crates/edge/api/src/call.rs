@@ -204,11 +204,11 @@ fn answer<V: Serialize>(status: StatusCode, view: &V) -> Result<Reply, Problem> 
     {
         headers.push(("etag".to_owned(), etag::of(id, version)));
     }
-    // Long work is a job, which is where it is seen.
-    if let (StatusCode::ACCEPTED, Some(Value::String(id))) = (status, value.get("id"))
-        && id.starts_with("job_")
-    {
-        headers.push(("location".to_owned(), format!("/v1/jobs/{id}")));
+    // Long work is a job or a run, which is where it is seen.
+    if let (StatusCode::ACCEPTED, Some(Value::String(id))) = (status, value.get("id")) {
+        let place =
+            [("job_", "jobs"), ("run_", "runs")].into_iter().find(|(prefix, _)| id.starts_with(prefix));
+        headers.extend(place.map(|(_, place)| ("location".to_owned(), format!("/v1/{place}/{id}"))));
     }
     let body = if status == StatusCode::NO_CONTENT { String::new() } else { value.to_string() };
     Ok(Reply { status: status.as_u16(), headers, body })

@@ -28,7 +28,7 @@ use crate::render::problem;
 /// The header that names the organization that a request is about.
 pub(crate) const ORGANIZATION: HeaderName = HeaderName::from_static("stoa-organization");
 /// What the operator may ask of all organizations at once.
-const WHOLE: [&str; 4] = ["/v1/events", "/v1/job", "/v1/dead-letters", "/v1/schedules"];
+const WHOLE: [&str; 5] = ["/v1/events", "/v1/job", "/v1/dead-letters", "/v1/schedules", "/v1/runs"];
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// How long it may be since the user showed who they are, where that is needed, in microseconds.
 const FRESH_US: i64 = 600_000_000;

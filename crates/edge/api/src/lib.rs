@@ -29,6 +29,7 @@ mod platform;
 mod privacy;
 mod render;
 mod roles;
+mod runs;
 mod schedules;
 mod telemetry;
 
@@ -60,6 +61,7 @@ fn operations() -> OpenApiRouter<Arc<Platform>> {
         .merge(events::router())
         .merge(jobs::router())
         .merge(schedules::router())
+        .merge(runs::router())
         .merge(privacy::router())
         .merge(telemetry::router())
         .merge(admin::router())

@@ -15,12 +15,13 @@ use stoa_jobs::schedule::Schedules;
 use stoa_kernel::clock::Clock;
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::registry::Kept;
-use stoa_kernel::store::{AuditTrail, CursorKey, EventLog, EventType, Keyring, Store, Upkeep};
+use stoa_kernel::store::{AuditTrail, CursorKey, EventLog, EventType, Store, Upkeep};
 use stoa_outbox::Feed;
 use stoa_runtime::alerts::Traffic;
 use stoa_runtime::health::Health;
 use stoa_runtime::limiter::{Limits, Rate};
 use stoa_runtime::trace::Collector;
+use stoa_workflow::Runs;
 use tokio::sync::Semaphore;
 
 use crate::operator::OperatorToken;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub desk: Arc<Desk>,
     /// Where people ask for schedules.
     pub schedules: Arc<Schedules>,
+    /// Where people ask for runs.
+    pub runs: Arc<Runs>,
     /// The audit trail, for proofs.
     pub trail: Arc<dyn AuditTrail>,
     /// How many attempts of one address on one name are let through in a minute.
@@ -57,8 +60,6 @@ pub struct Parts {
     pub kept: Vec<Kept>,
     /// How the database does.
     pub upkeep: Arc<dyn Upkeep>,
-    /// Its keys.
-    pub keyring: Arc<dyn Keyring>,
     /// Where clients' reports go, if there is a collector.
     pub collector: Option<Arc<dyn Collector>>,
     /// Counts requests, for alerts.
@@ -99,13 +100,13 @@ pub struct Platform {
     pub(crate) identity: Arc<Identity>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) schedules: Arc<Schedules>,
+    pub(crate) runs: Arc<Runs>,
     pub(crate) trail: Arc<dyn AuditTrail>,
     pub(crate) attempts: u32,
     pub(crate) cookies: Cookies,
     pub(crate) event_types: Vec<EventType>,
     pub(crate) kept: Vec<Kept>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
-    pub(crate) keyring: Arc<dyn Keyring>,
     pub(crate) collector: Option<Arc<dyn Collector>>,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) health: Health,
@@ -154,12 +155,12 @@ impl Platform {
             identity: parts.identity,
             desk: parts.desk,
             schedules: parts.schedules,
+            runs: parts.runs,
             trail: parts.trail,
             attempts: parts.attempts,
             event_types: parts.event_types,
             kept: parts.kept,
             upkeep: parts.upkeep,
-            keyring: parts.keyring,
             collector: parts.collector,
             streams: Arc::new(Semaphore::new(parts.streams_max)),
             health: parts.health,

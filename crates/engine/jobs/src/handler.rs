@@ -113,19 +113,21 @@ pub struct Failed {
     pub message: String,
     /// Whether trying again cannot help.
     pub is_final: bool,
+    /// In how many microseconds it is tried again, where that is not for its kind to say.
+    pub after_us: Option<i64>,
 }
 
 impl Failed {
     /// Trying again may help.
     #[must_use]
     pub fn later(message: impl Into<String>) -> Self {
-        Self { code: "failed", message: message.into(), is_final: false }
+        Self { code: "failed", message: message.into(), is_final: false, after_us: None }
     }
 
     /// Trying again cannot help.
     #[must_use]
     pub fn never(message: impl Into<String>) -> Self {
-        Self { code: "refused", message: message.into(), is_final: true }
+        Self { code: "refused", message: message.into(), is_final: true, after_us: None }
     }
 }
 

@@ -117,6 +117,13 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         what: Box<ScheduleCommand>,
     },
+    /// Runs of workflows
+    Run {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: RunCommand,
+    },
     /// The audit trail
     Audit {
         #[command(flatten)]
@@ -143,6 +150,7 @@ impl ClientCommand {
             | Self::Dlq { client, .. }
             | Self::Queue { client, .. }
             | Self::Schedule { client, .. }
+            | Self::Run { client, .. }
             | Self::Audit { client, .. } => client,
         }
     }
@@ -626,5 +634,63 @@ pub(crate) enum ScheduleCommand {
         schedule: Option<String>,
         #[command(flatten)]
         times: Times,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// List the newest
+    List {
+        /// Only of this workflow
+        #[arg(long)]
+        workflow: Option<String>,
+        /// Only these, separated by commas: running, compensating, completed, failed, cancelled, stopped
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// List the workflows
+    Workflows,
+    /// Show one with its journal
+    Show {
+        /// Its id
+        run: String,
+    },
+    /// Start one
+    Start {
+        /// The workflow
+        workflow: String,
+        /// What it is given, as JSON
+        #[arg(long, default_value = "{}")]
+        input: String,
+        /// At most one live run of the workflow has it
+        #[arg(long)]
+        key: Option<String>,
+    },
+    /// Tell one something
+    Signal {
+        /// Its id
+        run: String,
+        /// What the signal is called
+        name: String,
+        /// What it says, as JSON
+        #[arg(long, default_value = "null")]
+        payload: String,
+    },
+    /// Stop one; it undoes what it did
+    Cancel {
+        /// Its id
+        run: String,
+    },
+    /// Try one again from the step that failed
+    Retry {
+        /// Its id
+        run: String,
+    },
+    /// Begin another one with what this one had completed before a step
+    Fork {
+        /// Its id
+        run: String,
+        /// The step that is done anew
+        step: String,
     },
 }

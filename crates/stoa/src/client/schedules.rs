@@ -27,7 +27,7 @@ fn firing(firing: &Firing) -> Result<Map<String, Value>, Failure> {
     firing.catch_up_max.map(|most| body.insert("catchUpMax".to_owned(), most.into()));
     firing.jitter_s.map(|seconds| body.insert("jitterS".to_owned(), seconds.into()));
     if let Some(payload) = &firing.payload {
-        body.insert("payload".to_owned(), typed(payload)?);
+        body.insert("payload".to_owned(), typed("--payload", payload)?);
     }
     Ok(body)
 }

@@ -22,16 +22,16 @@ const QUEUES: &[&str] = &[
     "perSecond",
 ];
 
-/// JSON that somebody typed.
-pub(super) fn typed(text: &str) -> Result<Value, Failure> {
+/// JSON that somebody typed behind a flag.
+pub(super) fn typed(flag: &str, text: &str) -> Result<Value, Failure> {
     serde_json::from_str(text).map_err(|error| {
-        Failure::new("usage", format!("--payload is not JSON: {error}"))
-            .way_out("write it as --payload '{\"steps\": 3}'")
+        Failure::new("usage", format!("{flag} is not JSON: {error}"))
+            .way_out(format!("write it as {flag} '{{\"steps\": 3}}'"))
     })
 }
 
 /// The parameters that are given, as a query.
-fn query(given: &[(&str, &Option<String>)]) -> String {
+pub(super) fn query(given: &[(&str, &Option<String>)]) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("limit", "100");
     for (name, value) in given {
@@ -66,7 +66,7 @@ pub(super) fn job(what: &JobCommand) -> Result<Question, Failure> {
                 ("batchKey", batch_key),
             ]);
             body.insert("kind".to_owned(), kind.clone().into());
-            body.insert("payload".to_owned(), typed(payload)?);
+            body.insert("payload".to_owned(), typed("--payload", payload)?);
             act(Method::POST, "/v1/jobs", Some(body.into()))
         }
         JobCommand::Cancel { job } => act(Method::POST, format!("/v1/jobs/{job}/cancel"), None),
@@ -86,7 +86,7 @@ pub(super) fn dlq(what: &DlqCommand) -> Result<Question, Failure> {
         DlqCommand::List { which } => get(format!("/v1/dead-letters?{}", query(&named(which))), LETTERS),
         DlqCommand::Show { job } => get(format!("/v1/jobs/{job}"), &[]),
         DlqCommand::Replay { job: Some(job), payload, .. } => {
-            let payload = payload.as_deref().map(typed).transpose()?;
+            let payload = payload.as_deref().map(|text| typed("--payload", text)).transpose()?;
             let body = payload.map(|payload| json!({"payload": payload}));
             act(Method::POST, format!("/v1/jobs/{job}/replay"), body)
         }

@@ -60,7 +60,7 @@ impl Stores {
 
 /// The records of all contexts.
 pub(crate) fn registry() -> Registry {
-    Registry::with(&[stoa_identity::RECORDS, stoa_jobs::RECORDS].concat())
+    Registry::with(&[stoa_identity::RECORDS, stoa_jobs::RECORDS, stoa_workflow::RECORDS].concat())
 }
 
 /// The last migration that this program knows.
@@ -70,7 +70,13 @@ pub(crate) fn last_migration() -> i64 {
 
 /// The types of events of all parts.
 pub(crate) fn event_types() -> Vec<EventType> {
-    [stoa_identity::event_types(), stoa_jobs::event_types(), stoa_outbox::EVENT_TYPES.to_vec()].concat()
+    [
+        stoa_identity::event_types(),
+        stoa_jobs::event_types(),
+        stoa_workflow::EVENT_TYPES.to_vec(),
+        stoa_outbox::EVENT_TYPES.to_vec(),
+    ]
+    .concat()
 }
 
 /// The address without what must not be shown.

@@ -220,6 +220,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     vitals::poll(&watched, Arc::clone(&alerts), &holder, lifecycle);
     let desk = Arc::new(work::desk(&stores, &ids));
     let schedules = Arc::new(work::schedules(&stores, &ids, &desk));
+    let runs_of = Arc::new(work::runs(&stores, &ids));
     let parts = Parts {
         health: vitals::health(&watched, alerts, lifecycle),
         store: Arc::clone(&stores.store),
@@ -231,13 +232,13 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         operator: OperatorToken::of(&operator_token),
         identity,
         schedules,
+        runs: runs_of,
         desk,
         trail: Arc::clone(&stores.trail),
         attempts: config.limits.attempts_per_minute,
         event_types: compose::event_types(),
         kept: stoa_kernel::store::registry::kept(compose::registry().iter()),
         upkeep: Arc::clone(&stores.upkeep),
-        keyring: Arc::clone(&stores.keyring),
         collector,
         traffic,
         limits,

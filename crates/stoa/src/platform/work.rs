@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stoa_identity::Identity;
 use stoa_identity::key_rotation::{ROTATE, Rotation};
-use stoa_identity::purge::{PURGE, Purging};
+use stoa_identity::purge::{PURGE, PurgeWorkflow, Purging};
 use stoa_jobs::desk::Desk;
 use stoa_jobs::janitor::{CLEAN, Janitor};
 use stoa_jobs::letters::{self, WATCH, Watcher};
@@ -20,6 +20,10 @@ use stoa_runtime::ids::NodeIds;
 use stoa_runtime::lifecycle::Lifecycle;
 use stoa_runtime::limiter::{Ask, Caller, Limit, Limits, Outage, Rate};
 use stoa_runtime::mail::Mailer;
+use stoa_workflow::{
+    ADVANCE, Advance, PERFORM, Perform, ProbeWorkflow, Registry as Workflows, RotateKeys, Runs, WAKE, Wake,
+    Workflow,
+};
 use tokio::sync::watch;
 
 use super::compose::Stores;
@@ -28,7 +32,8 @@ use super::people;
 use crate::failure::Failure;
 
 /// Every kind of job.
-pub(crate) static KINDS: [&Kind; 6] = [&SEND_MAIL, &PURGE, &PROBE, &CLEAN, &WATCH, &ROTATE];
+pub(crate) static KINDS: [&Kind; 9] =
+    [&SEND_MAIL, &PURGE, &PROBE, &CLEAN, &WATCH, &ROTATE, &ADVANCE, &WAKE, &PERFORM];
 
 /// What keeps an installation in order, by the clock.
 static OWN: [Own; 3] = [
@@ -73,6 +78,28 @@ pub(super) fn schedules(stores: &Stores, ids: &Arc<NodeIds>, desk: &Arc<Desk>) -
     }
 }
 
+fn purge(stores: &Stores) -> PurgeWorkflow {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    PurgeWorkflow::on(&stores.store, &stores.upkeep, &clock)
+}
+
+/// Every workflow, in every version of which there may be runs.
+fn workflows(stores: &Stores) -> Workflows {
+    let all: [Arc<dyn Workflow>; 3] =
+        [Arc::new(ProbeWorkflow), Arc::new(RotateKeys::of(&stores.keyring)), Arc::new(purge(stores))];
+    Workflows::of(all)
+}
+
+/// Where people ask for runs.
+pub(super) fn runs(stores: &Stores, ids: &Arc<NodeIds>) -> Runs {
+    Runs {
+        store: Arc::clone(&stores.store),
+        clock: Arc::new(SystemClock),
+        ids: Arc::clone(ids) as Arc<dyn Ids>,
+        registry: workflows(stores),
+    }
+}
+
 /// What work is done with.
 pub(super) struct Working<'w> {
     pub(super) config: &'w Config,
@@ -94,8 +121,9 @@ impl Working<'_> {
         let store = Arc::clone(&self.stores.store);
         let purging = Purging {
             store: Arc::clone(&store),
-            upkeep: Arc::clone(&self.stores.upkeep),
             clock: Arc::clone(&clock),
+            ids: Arc::clone(self.ids) as Arc<dyn Ids>,
+            workflow: Arc::new(purge(self.stores)),
         };
         let watcher = Watcher { store: Arc::clone(&store), clock: Arc::clone(&clock), kinds: KINDS.to_vec() };
         let janitor =
@@ -104,7 +132,17 @@ impl Working<'_> {
             identity: Arc::clone(self.identity),
             age_us: self.config.identity.signing_key_days.saturating_mul(86_400_000_000),
         };
-        let handlers: [Arc<dyn Handler>; 6] = [
+        let registry = workflows(self.stores);
+        let advance = Advance {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(self.ids) as Arc<dyn Ids>,
+            registry: registry.clone(),
+        };
+        let handlers: [Arc<dyn Handler>; 9] = [
+            Arc::new(advance),
+            Arc::new(Wake { store: Arc::clone(&store), clock: Arc::clone(&clock) }),
+            Arc::new(Perform { store: Arc::clone(&store), clock: Arc::clone(&clock), registry }),
             Arc::new(SendMail { letters, mailer: Arc::clone(&mailer) }),
             Arc::new(purging),
             Arc::new(Probe),

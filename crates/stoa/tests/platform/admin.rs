@@ -53,16 +53,23 @@ fn metric(app: &App, name: &str) -> f64 {
 fn keys_are_rotated_while_it_runs(app: &App) {
     let body = r#"{"slug":"acme","name":"Acme","contactEmail":"canary@example.org"}"#;
     let made = app.post("/v1/organizations", body).json();
-    // That of the organization, and that of the installation.
-    assert_eq!(app.post("/v1/admin/keys/rotate", "").json()["rotated"], 2);
-    let mut sealed = 0.0;
+    let begun = app.post("/v1/admin/keys/rotate", "");
+    assert_eq!(begun.status, 202, "{}", begun.text);
+    let mut run = begun.json();
     for () in looks() {
-        sealed = metric(app, "stoa_resealed_total");
-        if sealed > 0.0 {
+        run = app.get(begun.header("location")).json();
+        if run["state"] == "completed" {
             break;
         }
     }
-    assert!(sealed >= 1.0, "what was sealed is sealed anew in the background");
+    // That of the organization, and that of the installation; what was sealed is sealed anew.
+    assert_eq!(run["output"]["rotated"], 2, "{run}");
+    assert!(
+        run["output"]["resealed"].as_u64() >= Some(1) && metric(app, "stoa_resealed_total") >= 1.0,
+        "{run}"
+    );
+    let audit = app.get("/v1/admin/audit?action=keys.rotation_begun").json();
+    assert_eq!(audit["items"].as_array().unwrap().len(), 1);
     assert_eq!(app.get("/v1/organizations/acme").json(), made);
     assert_eq!(app.stop(), 0);
     let offline = app.command().args(["keys", "rotate"]).output().unwrap();

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::app::{App, TOKEN, stoa};
+use crate::app::{App, TOKEN, looks, stoa};
 use crate::people::{PASSWORD, Person};
 
 fn run(app: &App, words: &[&str], input: &str) -> Output {
@@ -96,6 +96,25 @@ fn an_organization_is_run_from_the_command_line() {
     assert!(run(&app, &["logout"], "").status.success());
     assert_eq!(failed(&app, &["org", "list"], "").0, 1);
     assert!(!app.folder.path().join("login.json").exists());
+}
+
+#[test]
+fn runs_are_started_and_steered_from_the_command_line() {
+    let app = App::embedded();
+    app.organization("acme");
+    let with = |words: &[&str]| out(&app, &[words, &["--token", TOKEN, "--org", "acme"]].concat());
+    assert!(with(&["run", "workflows"]).as_array().unwrap().iter().any(|one| one["name"] == "probe"));
+    let started =
+        with(&["run", "start", "probe", "--input", r#"{"steps": 2, "approval": true}"#, "--key", "k"]);
+    let id = started["id"].as_str().unwrap();
+    with(&["run", "signal", id, "approve", "--payload", r#"{"by": "Ada"}"#]);
+    let done = looks().map(|()| with(&["run", "show", id])).find(|run| run["state"] == "completed");
+    assert_eq!(done.unwrap()["output"], json!({"signal": {"by": "Ada"}}));
+    let fork = with(&["run", "fork", id, "step-2"]);
+    with(&["run", "cancel", fork["id"].as_str().unwrap()]);
+    assert_eq!(with(&["run", "list", "--workflow", "probe"]).as_array().unwrap().len(), 2);
+    let (code, said) = failed(&app, &["run", "retry", id, "--token", TOKEN, "--org", "acme"], "");
+    assert!(code != 0 && said.contains("wrong_state"), "{code} {said}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod matrix;
 mod organizations;
 mod outage;
 mod people;
+mod runs;
 mod schedules;
 mod security;
 mod sign_in;

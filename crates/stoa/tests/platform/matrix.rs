@@ -27,6 +27,7 @@ fn address(rule: &Rule, organization: &str) -> String {
         "{member}" => "mem_0000000000001".to_owned(),
         "{invitation}" => "inv_0000000000001".to_owned(),
         "{key}" => "key_0000000000001".to_owned(),
+        "{run}" => "run_0000000000001".to_owned(),
         "{schedule}" => "sch_0000000000001".to_owned(),
         "{provider}" => "idp_0000000000001".to_owned(),
         "{user}" => "usr_0000000000001".to_owned(),

@@ -71,8 +71,9 @@ fn a_schedule_asks_for_jobs_by_the_clock(app: &App) {
     });
     let count = i64::try_from(all["items"].as_array().unwrap().len()).unwrap();
     assert!(count >= after["fired"].as_i64().unwrap(), "{count} of {after}");
-    let told = ask(app, "GET", "/v1/events?type=schedule.created,schedule.removed", &Value::Null).json();
-    assert_eq!(told["items"].as_array().unwrap().len(), 2);
+    until(app, "/v1/events?type=schedule.created,schedule.removed", |page| {
+        page["items"].as_array().unwrap().len() == 2
+    });
 }
 
 fn a_schedule_is_changed_paused_fired_and_removed(app: &App) {

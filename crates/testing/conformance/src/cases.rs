@@ -8,6 +8,7 @@ mod schedules;
 mod scopes;
 pub mod signals;
 mod upkeep;
+mod workflows;
 
 pub use events::*;
 pub use jobs::*;
@@ -15,6 +16,7 @@ pub use records::*;
 pub use schedules::*;
 pub use scopes::*;
 pub use upkeep::*;
+pub use workflows::*;
 
 use serde_json::json;
 use stoa_kernel::context::Context;

@@ -27,6 +27,8 @@ use stoa_kernel::context::{Actor, Context, Scope};
 use stoa_kernel::id::{Ids, OrganizationId, RequestId};
 use stoa_kernel::store::{AuditTrail, EventLog, Keyring, Leases, Store, Upkeep};
 
+pub use upgrade::everything;
+
 pub use specimen::{Noted, SPECIMENS_POSTGRES, SPECIMENS_SQLITE, Specimen};
 
 /// A fresh store, with the table of [`Specimen`] beside its own.
@@ -152,6 +154,10 @@ macro_rules! store_suite {
             schedules_of_an_organization_on_hold_wait
             what_overlaps_fires_waits_or_is_passed_over
             schedules_of_stoa_are_there_once_and_stay_paused
+            a_saga_holds_with_each_step_run_twice_and_a_failure_at_each
+            a_purge_holds_with_each_step_run_twice_and_a_failure_at_each
+            a_rotation_of_keys_holds_with_each_step_run_twice
+            a_signal_and_a_run_that_goes_on_do_not_miss_each_other
             a_note_is_in_the_audit_trail_and_changes_nothing
             an_organization_is_purged_in_bounded_steps_and_nobody_else_is_touched
             a_look_into_the_database_names_its_tables

@@ -9,7 +9,7 @@ use stoa_kernel::id::OrganizationId;
 use stoa_kernel::store::audit::Verifier;
 use stoa_kernel::store::{Commit, Decided, Idempotency, Job, Json, Personal, Record, RecordMeta, Reply};
 
-use crate::Subject;
+use crate::{Specimen, Subject};
 
 /// What was written, to be found again.
 #[derive(Debug)]
@@ -48,8 +48,11 @@ pub struct Before3 {
 }
 
 /// Tables that came later than the one that knows them first.
-const SINCE: &[(usize, &[&str])] =
-    &[(4, &["finished_jobs", "queues", "job_holds"]), (5, &["schedules", "schedule_clocks"])];
+const SINCE: &[(usize, &[&str])] = &[
+    (4, &["finished_jobs", "queues", "job_holds"]),
+    (5, &["schedules", "schedule_clocks"]),
+    (6, &["workflow_runs", "workflow_steps", "workflow_signals"]),
+];
 
 /// The records that there were after so many migrations.
 #[must_use]
@@ -59,7 +62,15 @@ pub fn records(migrations: usize) -> Vec<&'static RecordMeta> {
         let since = SINCE.iter().find(|(_, tables)| tables.contains(&record.table));
         since.is_none_or(|(since, _)| migrations >= *since)
     };
-    identity.iter().chain(stoa_jobs::RECORDS).filter(since).copied().collect()
+    identity.iter().chain(stoa_jobs::RECORDS).chain(stoa_workflow::RECORDS).filter(since).copied().collect()
+}
+
+/// The records of now, and [`Specimen`].
+#[must_use]
+pub fn everything() -> Vec<&'static RecordMeta> {
+    let mut all = records(usize::MAX);
+    all.push(Specimen::META);
+    all
 }
 
 /// The same organization, as it was written before migration 3.

@@ -1,56 +1,58 @@
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use axum::http::StatusCode;
+use axum::response::Response;
 use stoa_http::Problem;
-use stoa_jobs::janitor::CLEAN;
-use stoa_kernel::store::Commit;
-use utoipa::ToSchema;
+use stoa_workflow::{ROTATE_KEYS, start};
 
-use crate::caller::Caller;
+use crate::call::{self, Call};
+use crate::jobs::refusal;
 use crate::platform::Platform;
+use crate::runs::{View, problem};
 
-/// What was done.
-#[derive(Serialize, ToSchema)]
-#[schema(as = KeysRotated)]
-pub(crate) struct View {
-    /// So many organizations have a new data key.
-    #[schema(example = 12)]
-    rotated: u32,
-}
+/// At most one rotation is under way.
+const KEY: &str = "rotation";
 
 /// Rotate the data keys
 ///
-/// Every organization's secrets are sealed by a new key from now on; what is sealed already is sealed anew in the background, and can be
-/// read throughout. Repeating it is safe, and makes further keys.
+/// Every organization's secrets are sealed by a new key from then on, and what is sealed already is sealed anew; it can be read throughout.
+/// A run does it, which survives any crash; its output says how many keys were made and how many values sealed anew.
 #[utoipa::path(
     post, path = "/v1/admin/keys/rotate", tag = "admin", operation_id = "rotateKeys",
-    responses((status = 200, description = "New keys are in use.", body = View))
+    responses(
+        (status = 202, description = "A run does it. `Location` is where it is seen.", body = View),
+        (status = 200, description = "A rotation is under way: this one.", body = View),
+    )
 )]
 pub(crate) async fn rotate_keys(
     State(platform): State<Arc<Platform>>,
-    Caller { cx, .. }: Caller,
-) -> Result<Json<View>, Problem> {
-    // A task of its own: it goes on to the end also when nobody waits for the answer any more.
-    let (keyring, store) = (Arc::clone(&platform.keyring), Arc::clone(&platform.store));
-    let rotating = tokio::spawn(async move {
-        let rotated = keyring.rotate().await;
-        match &rotated {
-            Ok(rotated) => tracing::info!(rotated, request = %cx.request, "data keys were rotated"),
-            Err(error) => tracing::error!(%error, request = %cx.request, "data keys were not all rotated"),
-        }
-        // What is sealed already is sealed anew at once, not only at the next round.
-        let anew = Commit::new().job(CLEAN.job(&serde_json::json!({})));
-        if let Err(error) = store.commit(&cx, anew).await {
-            tracing::warn!(%error, "what is sealed by old keys waits for the next round");
-        }
-        rotated
-    });
-    match rotating.await {
-        Ok(rotated) => Ok(Json(View { rotated: rotated.map_err(|error| Problem::of(&error))? })),
-        Err(_) => {
-            Err(Problem::new("internal", "The rotation was cut off; the log has more under the trace id."))
-        }
+    call: Call,
+) -> Result<Response, Problem> {
+    let cx = &call.caller.cx;
+    let live = async || platform.runs.by_key(cx, ROTATE_KEYS, KEY).await.map_err(|error| problem(&error));
+    if let Some(live) = live().await? {
+        return call::ok(&View::of(&platform, &live));
     }
+    let decide = async {
+        let lost = || Problem::new("internal", "The rotation of keys is not there.");
+        let workflow = platform.runs.registry.newest(ROTATE_KEYS).ok_or_else(lost)?;
+        let id = platform.ids.next().map_err(|error| problem(&error.into()))?;
+        let (run, commit) = start(
+            id,
+            platform.clock.now(),
+            cx,
+            workflow.as_ref(),
+            serde_json::Value::Null,
+            Some(KEY.to_owned()),
+        );
+        Ok((View::of(&platform, &run), commit.note("keys.rotation_begun", "run", &run.id)))
+    };
+    let answered = call.change(&platform, StatusCode::ACCEPTED, decide, refusal).await;
+    if answered.as_ref().is_err_and(|refused| refused.code() == "duplicate")
+        && let Some(live) = live().await?
+    {
+        return call::ok(&View::of(&platform, &live));
+    }
+    answered
 }

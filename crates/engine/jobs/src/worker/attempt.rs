@@ -31,7 +31,7 @@ pub(super) enum Outcome {
 }
 
 fn failed(code: &'static str, message: impl Into<String>, is_final: bool) -> Outcome {
-    Outcome::Failed(Failed { code, message: message.into(), is_final })
+    Outcome::Failed(Failed { code, message: message.into(), is_final, after_us: None })
 }
 
 impl Shared {

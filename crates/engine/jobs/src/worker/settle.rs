@@ -180,9 +180,9 @@ impl Shared {
         let retry = kind.map_or(RETRY, |kind| kind.retry);
         let attempts = u32::try_from(job.attempts).unwrap_or(u32::MAX);
         let errors = errors(job, &why, self.parts.clock.now());
-        let Failed { code, message, is_final } = why;
+        let Failed { code, message, is_final, after_us } = why;
         if !is_final && attempts < retry.attempts_max {
-            let delay_us = retry.wait(attempts, &mut Drawn(self));
+            let delay_us = after_us.unwrap_or_else(|| retry.wait(attempts, &mut Drawn(self)));
             tracing::info!(job = %job.id, kind = %job.kind, attempts, code, message, delay_us, "a job failed; it is tried again");
             let again = Again { held: held(job), delay_us, attempts: job.attempts, errors };
             return self.again(&again).await;

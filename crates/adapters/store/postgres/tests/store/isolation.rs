@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use stoa_conformance::Specimen;
-use stoa_kernel::store::{Kind, Record as _};
+use stoa_conformance::everything;
+use stoa_kernel::store::Kind;
 use stoa_store::Registry;
 
 fn registry() -> Registry {
-    Registry::with(&[stoa_identity::RECORDS, stoa_jobs::RECORDS, &[Specimen::META]].concat())
+    Registry::with(&everything())
 }
 
 /// Runs SQL as the role that runs the platform.

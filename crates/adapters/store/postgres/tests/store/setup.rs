@@ -2,9 +2,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stoa_conformance::{SPECIMENS_POSTGRES, Specimen, Subject};
+use stoa_conformance::{SPECIMENS_POSTGRES, Subject, everything};
 use stoa_harness::{Database, PgBouncer, Postgres};
-use stoa_kernel::store::Record as _;
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::ids::NodeIds;
 use stoa_store::Registry;
@@ -51,7 +50,7 @@ pub(crate) fn options(url: String) -> Options {
         notifications: true,
         statement_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
-        registry: Registry::with(&[stoa_jobs::RECORDS, &[Specimen::META]].concat()),
+        registry: Registry::with(&everything()),
         vault: Arc::new(Vault::new(
             MasterKeys::parse("test:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")
                 .unwrap(),

@@ -1,7 +1,7 @@
 //! Whoever writes SQL by hand sees and changes nothing of another organization; and the catalog is what the records say.
 
 use rusqlite::Connection;
-use stoa_conformance::Specimen;
+use stoa_conformance::{Specimen, everything};
 use stoa_kernel::context::{Actor, Context, Scope};
 use stoa_kernel::id::{OrganizationId, RequestId};
 use stoa_kernel::store::{Commit, Json, Kind, Record as _, Store as _, StoreErrorKind, Value};
@@ -129,7 +129,7 @@ async fn the_catalog_is_what_the_records_say() {
         .unwrap()
         .map(Result::unwrap)
         .collect();
-    let records = [stoa_identity::RECORDS, stoa_jobs::RECORDS, &[Specimen::META]].concat();
+    let records = everything();
     let registry = Registry::with(&records);
     let mut described: Vec<String> = registry.iter().map(|meta| meta.table.to_owned()).collect();
     described.sort();

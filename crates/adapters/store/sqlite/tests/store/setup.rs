@@ -2,8 +2,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stoa_conformance::{SPECIMENS_SQLITE, Specimen, Subject};
-use stoa_kernel::store::Record as _;
+use stoa_conformance::{SPECIMENS_SQLITE, Subject, everything};
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::ids::NodeIds;
 use stoa_store::Registry;
@@ -24,7 +23,7 @@ pub(crate) fn options(folder: &Path) -> Options {
     Options {
         folder: folder.to_owned(),
         readers: 4,
-        registry: Registry::with(&[stoa_jobs::RECORDS, &[Specimen::META]].concat()),
+        registry: Registry::with(&everything()),
         vault: Arc::new(Vault::new(MasterKeys::parse(MASTER).unwrap())),
         ids: Arc::new(NodeIds::fixed(Arc::new(SystemClock), 1).unwrap()),
         clock: Arc::new(SystemClock),
