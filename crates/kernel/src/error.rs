@@ -113,6 +113,7 @@ pub const TABLE: &[Code] = &[
     row!("unsupported_media_type", 415, "The body is not JSON"),
     row!("usage", 400, "The command line cannot be understood"),
     row!("validation_failed", 422, "Fields cannot be taken"),
+    row!("webhook_unverified", 403, "The webhook cannot be verified"),
     row!("workflow_unknown", 422, "Nobody may start runs of this workflow"),
     row!("wrong_state", 409, "It is not in a state for that"),
 ];

@@ -247,6 +247,16 @@ kinds! {
     Flag, FlagId, "flg";
     /// An entry of an organization's ledger of credits.
     Credit, CreditId, "crd";
+    /// Where an organization has its events sent.
+    WebhookEndpoint, WebhookEndpointId, "whe";
+    /// An event on its way to an endpoint.
+    WebhookDelivery, WebhookDeliveryId, "whd";
+    /// One attempt of a delivery.
+    WebhookAttempt, WebhookAttemptId, "wha";
+    /// From where an organization takes webhooks of others.
+    HookSource, HookSourceId, "hks";
+    /// A webhook of somebody else.
+    Hook, HookId, "hok";
     /// One execution of a workflow.
     Run, RunId, "run";
     /// Something that a run is told.

@@ -1,4 +1,4 @@
-//! The commands that ask a running platform, as a person: `stoa login`, `org`, `user`, `member`, `invite`, `key`, `session`, `flag`, `job`, `dlq`, `queue`, `schedule`, `run`, `audit`.
+//! The commands that ask a running platform, as a person: `stoa login`, `org`, `user`, `member`, `invite`, `key`, `session`, `flag`, `job`, `dlq`, `queue`, `schedule`, `run`, `event`, `webhook`, `audit`.
 
 mod ask;
 mod commands;
@@ -6,6 +6,7 @@ mod login;
 mod runs;
 mod schedules;
 mod table;
+mod webhooks;
 mod work;
 
 use crate::cli::client::ClientCommand;

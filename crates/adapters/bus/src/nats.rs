@@ -74,6 +74,14 @@ impl NatsSignals {
         Ok(Self { client, prefix: prefix.to_owned() })
     }
 
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     fn is_connected(&self) -> Result<(), Unheard> {
         match self.client.connection_state() {
             async_nats::connection::State::Connected => Ok(()),

@@ -142,15 +142,30 @@ async fn exchange(
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
-        let body = Limited::new(answer.into_body(), fetch.bytes_max)
-            .collect()
-            .await
-            .map_err(|error| failed("the answer", &error))?;
-        Ok(Fetched { status, headers, body: body.to_bytes().to_vec() })
+        let body = answer.into_body();
+        let body = if fetch.is_excerpt {
+            excerpt(body, fetch.bytes_max).await
+        } else {
+            let whole = Limited::new(body, fetch.bytes_max).collect().await;
+            whole.map_err(|error| failed("the answer", &error))?.to_bytes().to_vec()
+        };
+        Ok(Fetched { status, headers, body })
     };
     let answer = answer.await;
     driving.abort();
     answer
+}
+
+/// The first bytes of a body; what cannot be read any more is left out.
+async fn excerpt(mut body: hyper::body::Incoming, bytes_max: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < bytes_max
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        bytes.extend(frame.data_ref().into_iter().flatten());
+    }
+    bytes.truncate(bytes_max);
+    bytes
 }
 
 impl Outbound for Guarded {

@@ -34,6 +34,8 @@ pub const ALL: &[Migration] = &[
     migration!(4, "jobs", "0004_jobs.sql"),
     migration!(5, "schedules", "0005_schedules.sql"),
     migration!(6, "workflows", "0006_workflows.sql"),
+    migration!(7, "consumers", "0007_consumers.sql"),
+    migration!(8, "webhooks", "0008_webhooks.sql"),
 ];
 
 /// What identifies a migration that was applied: the SHA-256 of its text, in hexadecimal.

@@ -126,6 +126,8 @@ permissions! {
     SchedulesUpdate "schedules:update" from Developer: "Make, change and remove schedules, and fire them.";
     RunsRead "runs:read" from Member: "See runs of workflows and their journals.";
     RunsUpdate "runs:update" from Developer: "Start, signal, cancel, retry and fork runs.";
+    WebhooksRead "webhooks:read" from Developer: "See webhook endpoints, what was sent to them, and sources.";
+    WebhooksUpdate "webhooks:update" from Developer: "Make, change, try and remove webhook endpoints and sources.";
     AuditRead "audit:read" from Admin: "Read and export the audit trail.";
     ProvidersRead "providers:read" from Admin: "See who vouches for accounts.";
     ProvidersUpdate "providers:update" from Admin, fixed: "Change who vouches for accounts.";

@@ -314,8 +314,14 @@ impl Identity {
     }
 
     async fn get(&self, url: &str, headers: Vec<(String, String)>) -> Result<Vec<u8>, Error> {
-        let fetch =
-            Fetch { url: url.to_owned(), headers, body: None, bytes_max: BYTES_MAX, timeout_ms: TIMEOUT_MS };
+        let fetch = Fetch {
+            url: url.to_owned(),
+            headers,
+            body: None,
+            bytes_max: BYTES_MAX,
+            timeout_ms: TIMEOUT_MS,
+            ..Fetch::default()
+        };
         let answer = self.outbound.fetch(fetch).await.map_err(|error| unfetched(&error))?;
         match answer.status {
             200 => Ok(answer.body),
@@ -389,8 +395,14 @@ impl Identity {
         }
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let body = Some(("application/x-www-form-urlencoded", form));
-        let fetch =
-            Fetch { url: endpoint.to_owned(), headers, body, bytes_max: BYTES_MAX, timeout_ms: TIMEOUT_MS };
+        let fetch = Fetch {
+            url: endpoint.to_owned(),
+            headers,
+            body,
+            bytes_max: BYTES_MAX,
+            timeout_ms: TIMEOUT_MS,
+            ..Fetch::default()
+        };
         let answer = self.outbound.fetch(fetch).await.map_err(|error| unfetched(&error))?;
         match answer.status {
             200 => serde_json::from_slice(&answer.body).map_err(|_| refused("its tokens cannot be read")),

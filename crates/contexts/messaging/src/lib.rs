@@ -1,10 +1,32 @@
-//! What is written to people: letters, for now; notifications and webhooks join them.
+//! What is written to people and programs: letters, webhooks.
 //!
 //! What it may not know: a database, a server of mail, another context.
 #![deny(missing_docs)]
 
+mod error;
 mod letter;
 mod send;
+pub mod webhook;
+
+pub use error::Error;
 
 pub use letter::{Letters, TemplateError};
 pub use send::{SEND_MAIL, SendMail};
+
+use stoa_kernel::store::{EventType, Record as _, RecordMeta};
+
+/// The records of this context.
+pub const RECORDS: &[&RecordMeta] = &[
+    webhook::Endpoint::META,
+    webhook::WebhookState::META,
+    webhook::WebhookDelivery::META,
+    webhook::WebhookAttempt::META,
+    webhook::HookSource::META,
+    webhook::Hook::META,
+];
+
+/// The types of its events.
+#[must_use]
+pub fn event_types() -> Vec<EventType> {
+    webhook::EVENT_TYPES.to_vec()
+}

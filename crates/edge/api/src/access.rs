@@ -192,9 +192,26 @@ rules! {
     POST "/v1/runs/{run}/fork" MemberOrInstallation(P::RunsUpdate);
     POST "/v1/runs/{run}/signals" MemberOrInstallation(P::RunsUpdate);
 
+    GET "/v1/webhooks" MemberOrInstallation(P::WebhooksRead);
+    POST "/v1/webhooks" MemberOrInstallation(P::WebhooksUpdate);
+    GET "/v1/webhooks/{webhook}" MemberOrInstallation(P::WebhooksRead);
+    PATCH "/v1/webhooks/{webhook}" MemberOrInstallation(P::WebhooksUpdate);
+    DELETE "/v1/webhooks/{webhook}" MemberOrInstallation(P::WebhooksUpdate);
+    POST "/v1/webhooks/{webhook}/rotate-secret" MemberOrInstallation(P::WebhooksUpdate);
+    POST "/v1/webhooks/{webhook}/test" MemberOrInstallation(P::WebhooksUpdate);
+    POST "/v1/webhooks/{webhook}/replay" MemberOrInstallation(P::WebhooksUpdate);
+    GET "/v1/webhooks/{webhook}/deliveries" MemberOrInstallation(P::WebhooksRead);
+    GET "/v1/webhook-deliveries/{delivery}" MemberOrInstallation(P::WebhooksRead);
+    POST "/v1/webhook-deliveries/{delivery}/resend" MemberOrInstallation(P::WebhooksUpdate);
+    GET "/v1/hook-sources" MemberOrInstallation(P::WebhooksRead);
+    POST "/v1/hook-sources" MemberOrInstallation(P::WebhooksUpdate);
+    DELETE "/v1/hook-sources/{source}" MemberOrInstallation(P::WebhooksUpdate);
+    POST "/v1/hooks/{source}" Anyone;
+
     POST "/v1/telemetry/{signal}" Known;
     GET "/v1/privacy/registry" Installation;
 
+    GET "/v1/admin/consumers" Installation;
     GET "/v1/admin/database" Installation;
     POST "/v1/admin/keys/rotate" Installation;
     POST "/v1/admin/signing-keys/rotate" Installation;

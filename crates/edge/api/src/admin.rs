@@ -1,5 +1,6 @@
 //! What operators look at and turn: `/v1/admin`.
 
+mod consumers;
 mod database;
 mod rotate_keys;
 mod signing_keys;
@@ -14,6 +15,7 @@ use crate::platform::Platform;
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
     OpenApiRouter::new()
+        .routes(routes!(consumers::list))
         .routes(routes!(database::database))
         .routes(routes!(rotate_keys::rotate_keys))
         .routes(routes!(signing_keys::rotate))

@@ -32,6 +32,7 @@ mod roles;
 mod runs;
 mod schedules;
 mod telemetry;
+mod webhooks;
 
 pub use operator::OperatorToken;
 pub use permissions::page as permissions_page;
@@ -62,6 +63,7 @@ fn operations() -> OpenApiRouter<Arc<Platform>> {
         .merge(jobs::router())
         .merge(schedules::router())
         .merge(runs::router())
+        .merge(webhooks::router())
         .merge(privacy::router())
         .merge(telemetry::router())
         .merge(admin::router())

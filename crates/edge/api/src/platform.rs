@@ -16,6 +16,7 @@ use stoa_kernel::clock::Clock;
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::registry::Kept;
 use stoa_kernel::store::{AuditTrail, CursorKey, EventLog, EventType, Store, Upkeep};
+use stoa_messaging::webhook::{Endpoints, Inbound};
 use stoa_outbox::Feed;
 use stoa_runtime::alerts::Traffic;
 use stoa_runtime::health::Health;
@@ -50,6 +51,12 @@ pub struct Parts {
     pub schedules: Arc<Schedules>,
     /// Where people ask for runs.
     pub runs: Arc<Runs>,
+    /// Where people ask for webhook endpoints.
+    pub endpoints: Arc<Endpoints>,
+    /// Takes webhooks of others.
+    pub inbound: Arc<Inbound>,
+    /// Who follows the log: names, what they do, and the types of events that they take.
+    pub consumers: Vec<(String, String, Vec<String>)>,
     /// The audit trail, for proofs.
     pub trail: Arc<dyn AuditTrail>,
     /// How many attempts of one address on one name are let through in a minute.
@@ -101,6 +108,9 @@ pub struct Platform {
     pub(crate) desk: Arc<Desk>,
     pub(crate) schedules: Arc<Schedules>,
     pub(crate) runs: Arc<Runs>,
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) inbound: Arc<Inbound>,
+    pub(crate) consumers: Vec<(String, String, Vec<String>)>,
     pub(crate) trail: Arc<dyn AuditTrail>,
     pub(crate) attempts: u32,
     pub(crate) cookies: Cookies,
@@ -156,6 +166,9 @@ impl Platform {
             desk: parts.desk,
             schedules: parts.schedules,
             runs: parts.runs,
+            endpoints: parts.endpoints,
+            inbound: parts.inbound,
+            consumers: parts.consumers,
             trail: parts.trail,
             attempts: parts.attempts,
             event_types: parts.event_types,

@@ -1,20 +1,40 @@
 //! The event log at work: giving positions, and telling whoever follows that there is more.
 //!
 //! ```text
-//! commit ──hint──► Sequencer (one leader by lease) ──positions──► Feed ──► SSE, relay, projections: read by position
+//! commit ──hint──► Sequencer (one leader by lease) ──positions──► Feed ──► SSE, consumers, relay: read by position
 //! ```
+//!
+//! | start at | for |
+//! |---|---|
+//! | [`Feed`], [`Follower`] | who follows the log in this process |
+//! | [`Consumer`] | what changes something for each event, once |
+//! | [`Relay`], [`Broker`] | the log, published to others |
+//! | [`Signals`] | what processes tell each other, and nobody keeps |
 //!
 //! Hints only shorten waiting; the poll is the truth.
 //!
 //! What it may not know: a driver, a web framework, a context.
 #![deny(missing_docs)]
 
+mod consumer;
 mod feed;
 mod installation;
+mod leader;
+mod relay;
 mod sequencer;
 mod signals;
 
+pub use consumer::{
+    Again, CONSUME, Consumer, Consuming, EventCursor, LAG_MAX, ProcessedEvent, Standing, standing,
+};
 pub use feed::{Feed, Follower};
 pub use installation::{AlertRaised, AlertResolved, AlertState, EVENT_TYPES};
+pub use leader::Leader;
+pub use relay::{Broker, Message, RELAY, Relay, subject};
 pub use sequencer::{LEASE_NAME as SEQUENCER_LEASE, Sequencer};
 pub use signals::{COMMITTED, Heard, Signals, Unheard, carry_hints};
+
+use stoa_kernel::store::{Record as _, RecordMeta};
+
+/// The records of this part.
+pub const RECORDS: &[&RecordMeta] = &[EventCursor::META, ProcessedEvent::META];

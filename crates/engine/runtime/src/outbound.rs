@@ -13,6 +13,8 @@ pub struct Fetch {
     pub body: Option<(&'static str, String)>,
     /// The most bytes of the answer.
     pub bytes_max: usize,
+    /// Whether an answer that has more is cut off there, instead of being none.
+    pub is_excerpt: bool,
     /// The most that all of it may take, in milliseconds.
     pub timeout_ms: u64,
 }

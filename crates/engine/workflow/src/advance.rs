@@ -425,13 +425,12 @@ impl Journal<'_> {
         let Some(before) = found.filter(|step| step.state == StepState::Running) else { return Ok(()) };
         let mut after =
             StepRecord { finished_at: Some(self.now), version: before.version + 1, ..before.clone() };
-        match self.run.state {
-            RunState::Completed => {
-                (after.state, after.output) = (StepState::Completed, self.run.output.clone())
-            }
-            RunState::Cancelled => after.state = StepState::Cancelled,
-            _ => (after.state, after.error) = (StepState::Failed, self.run.error.clone()),
-        }
+        after.state = match self.run.state {
+            RunState::Completed => StepState::Completed,
+            RunState::Cancelled => StepState::Cancelled,
+            _ => StepState::Failed,
+        };
+        (after.output, after.error) = (self.run.output.clone(), self.run.error.clone());
         self.change(|commit| commit.update(&before, &after));
         self.ask(advance(parent, before.organization_id));
         Ok(())

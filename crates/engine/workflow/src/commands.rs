@@ -99,7 +99,6 @@ pub(crate) fn started(
 }
 
 /// Decides that a run begins. Refused by `workflow_runs_key` when a live run of the workflow has the key.
-#[must_use]
 pub fn start(
     id: RunId,
     now: Micros,

@@ -124,6 +124,20 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         what: RunCommand,
     },
+    /// The event log
+    Event {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: EventCommand,
+    },
+    /// Webhook endpoints, and webhooks of others
+    Webhook {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: WebhookCommand,
+    },
     /// The audit trail
     Audit {
         #[command(flatten)]
@@ -151,6 +165,8 @@ impl ClientCommand {
             | Self::Queue { client, .. }
             | Self::Schedule { client, .. }
             | Self::Run { client, .. }
+            | Self::Event { client, .. }
+            | Self::Webhook { client, .. }
             | Self::Audit { client, .. } => client,
         }
     }
@@ -692,5 +708,139 @@ pub(crate) enum RunCommand {
         run: String,
         /// The step that is done anew
         step: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventCommand {
+    /// List what happened, the oldest first
+    List {
+        /// Only these types, separated by commas
+        #[arg(long = "type")]
+        kind: Option<String>,
+        /// Only this stream
+        #[arg(long)]
+        stream: Option<String>,
+        /// Only from this time on, such as 2026-11-21T12:00:00Z
+        #[arg(long)]
+        since: Option<String>,
+    },
+    /// List the types
+    Types,
+    /// List who follows the log, and how far behind they are, for whoever runs the installation
+    Consumers,
+}
+
+/// What an endpoint is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EndpointArgs {
+    /// Which types of events: member.added, member.*, *; may be repeated
+    #[arg(long = "event")]
+    pub(crate) events: Vec<String>,
+    /// A header of its own, NAME=VALUE; may be repeated
+    #[arg(long = "header", value_name = "NAME=VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// What it is for
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+    /// How long it may take, in seconds
+    #[arg(long)]
+    pub(crate) timeout_s: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookCommand {
+    /// List the endpoints
+    List,
+    /// Show one
+    Show {
+        /// Its id
+        webhook: String,
+    },
+    /// Make one; its secret is shown once
+    Create {
+        /// Where: https, at a public address
+        target: String,
+        #[command(flatten)]
+        what: EndpointArgs,
+    },
+    /// Change one
+    Set {
+        /// Its id
+        webhook: String,
+        /// Where
+        #[arg(long)]
+        to: Option<String>,
+        #[command(flatten)]
+        what: EndpointArgs,
+    },
+    /// Send nothing to one for now
+    Disable {
+        /// Its id
+        webhook: String,
+    },
+    /// Send to one again
+    Enable {
+        /// Its id
+        webhook: String,
+    },
+    /// Remove one
+    Remove {
+        /// Its id
+        webhook: String,
+    },
+    /// Replace the secret of one; the new one is shown once
+    Rotate {
+        /// Its id
+        webhook: String,
+        /// For how many seconds the one before signs too
+        #[arg(long, default_value_t = 86_400)]
+        overlap_s: u32,
+    },
+    /// Send something to one for trying
+    Test {
+        /// Its id
+        webhook: String,
+    },
+    /// List what was sent to one, the newest first
+    Deliveries {
+        /// Its id
+        webhook: String,
+        /// Only these: pending, delivered, failed or cancelled
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// Show a delivery with every attempt
+    Delivery {
+        /// Its id
+        delivery: String,
+    },
+    /// Send a delivery again
+    Resend {
+        /// Its id
+        delivery: String,
+    },
+    /// Send again what failed, the oldest 200
+    Replay {
+        /// The id of the endpoint
+        webhook: String,
+        /// From this time on, such as 2026-11-21T12:00:00Z
+        #[arg(long)]
+        since: String,
+    },
+    /// List from where webhooks are taken
+    Sources,
+    /// Take webhooks from somebody; the secret is shown once
+    AddSource {
+        /// What people call it
+        name: String,
+        /// How it signs: standard, github or stripe
+        #[arg(long, default_value = "standard")]
+        kind: String,
+    },
+    /// Take no more webhooks from somebody
+    RemoveSource {
+        /// Its id
+        source: String,
     },
 }

@@ -118,14 +118,14 @@ fn try_others(config: &Config) -> Result<Tried, Failure> {
         match compose::bus(config).await {
             Ok(None) => {}
             Ok(Some(bus)) => {
-                let mut answered = bus.ping().await;
+                let mut answered = bus.signals.ping().await;
                 // It connects in the background.
                 for _ in 0..20 {
                     if answered.is_ok() {
                         break;
                     }
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                    answered = bus.ping().await;
+                    answered = bus.signals.ping().await;
                 }
                 tried.push((
                     "bus",

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stoa_bus::NatsSignals;
+use stoa_bus::{JetStreamBroker, NatsSignals};
 use stoa_cache::{LocalLimiter, RedisLimiter};
 use stoa_jobs::queue::Queue;
 use stoa_kernel::clock::Clock;
 use stoa_kernel::resilience::policies::DATABASE;
 use stoa_kernel::store::{AuditTrail, EventLog, EventType, Keyring, Leases, Store, StoreErrorKind, Upkeep};
-use stoa_outbox::{Feed, Signals};
+use stoa_outbox::{Broker, Feed, Signals};
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::guard::GuardedStore;
 use stoa_runtime::ids::NodeIds;
@@ -60,7 +60,16 @@ impl Stores {
 
 /// The records of all contexts.
 pub(crate) fn registry() -> Registry {
-    Registry::with(&[stoa_identity::RECORDS, stoa_jobs::RECORDS, stoa_workflow::RECORDS].concat())
+    Registry::with(
+        &[
+            stoa_identity::RECORDS,
+            stoa_jobs::RECORDS,
+            stoa_workflow::RECORDS,
+            stoa_outbox::RECORDS,
+            stoa_messaging::RECORDS,
+        ]
+        .concat(),
+    )
 }
 
 /// The last migration that this program knows.
@@ -74,6 +83,7 @@ pub(crate) fn event_types() -> Vec<EventType> {
         stoa_identity::event_types(),
         stoa_jobs::event_types(),
         stoa_workflow::EVENT_TYPES.to_vec(),
+        stoa_messaging::event_types(),
         stoa_outbox::EVENT_TYPES.to_vec(),
     ]
     .concat()
@@ -195,15 +205,23 @@ pub(crate) fn limits(config: &Config) -> Result<(Limits, Option<Arc<dyn RateLimi
     Ok((Limits::shared(Arc::clone(&shared), own, clock), Some(shared)))
 }
 
-/// What processes wake each other through, where there is a bus.
-pub(crate) async fn bus(config: &Config) -> Result<Option<Arc<dyn Signals>>, Failure> {
+/// What there is beside the processes: a bus, and a broker that keeps the log for others.
+pub(crate) struct Bus {
+    pub(crate) signals: Arc<dyn Signals>,
+    pub(crate) broker: Arc<dyn Broker>,
+}
+
+/// The bus, where there is one.
+pub(crate) async fn bus(config: &Config) -> Result<Option<Bus>, Failure> {
     if config.nats.url.is_empty() {
         return Ok(None);
     }
     let signals = NatsSignals::new(&config.nats.url, &config.nats.prefix).await.map_err(|error| {
         Failure::new("config_invalid", format!("nats.url: {error}")).way_out("write nats://host:4222")
     })?;
-    Ok(Some(Arc::new(signals)))
+    let kept = Duration::from_secs(config.nats.kept_h.saturating_mul(3_600));
+    let broker = Arc::new(JetStreamBroker::beside(&signals, kept));
+    Ok(Some(Bus { signals: Arc::new(signals), broker }))
 }
 
 /// The way to the collector, where there is one.

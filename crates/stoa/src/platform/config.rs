@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) node: Node,
     pub(crate) limits: Limits,
     pub(crate) jobs: Jobs,
+    pub(crate) webhooks: Webhooks,
     pub(crate) identity: Identity,
     pub(crate) mail: Mail,
     pub(crate) outbound: Outbound,
@@ -87,6 +88,7 @@ pub(crate) struct Redis {
 pub(crate) struct Nats {
     pub(crate) url: String,
     pub(crate) prefix: String,
+    pub(crate) kept_h: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -115,6 +117,13 @@ pub(crate) struct Limits {
 pub(crate) struct Jobs {
     pub(crate) concurrency: usize,
     pub(crate) lease_s: i64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Webhooks {
+    pub(crate) concurrency: usize,
+    pub(crate) pauses_s: Vec<i64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -198,11 +207,12 @@ impl Default for Config {
                 connect_timeout_ms: 2_000,
             },
             redis: Redis { url: String::new(), prefix: "stoa".to_owned() },
-            nats: Nats { url: String::new(), prefix: "stoa".to_owned() },
+            nats: Nats { url: String::new(), prefix: "stoa".to_owned(), kept_h: 72 },
             secrets: Secrets { master_keys: String::new(), operator_token: String::new() },
             node: Node { id: -1 },
             limits: Limits { burst: 2_000, per_second: 500, attempts_per_minute: 10 },
             jobs: Jobs { concurrency: 64, lease_s: 30 },
+            webhooks: Webhooks { concurrency: 512, pauses_s: Vec::new() },
             identity: Identity {
                 registration: "invite".to_owned(),
                 token_algorithm: "HS256".to_owned(),
@@ -254,6 +264,12 @@ fn invalid(message: impl Into<String>) -> Failure {
 
 /// Reads a value of the environment or of a flag as what its key takes: numbers and booleans as in TOML, everything else as text.
 fn typed(key: &str, text: &str) -> Value {
+    if key == "webhooks.pauses_s" {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        // What is no number is left as it is, to be told about.
+        let number = |part: &str| part.parse::<i64>().map_or_else(|_| Value::from(part), Value::from);
+        return Value::from(parts.map(number).collect::<Vec<_>>());
+    }
     let list = matches!(key, "server.cors_origins" | "server.trusted_proxies" | "outbound.allowed_networks");
     if list {
         return Value::from(
@@ -450,6 +466,7 @@ fn validate(config: &Config) -> Result<(), Failure> {
         ("server.body_bytes_max", config.server.body_bytes_max),
         ("data.readers", config.data.readers),
         ("jobs.concurrency", config.jobs.concurrency),
+        ("webhooks.concurrency", config.webhooks.concurrency),
         ("jobs.lease_s", usize::try_from(config.jobs.lease_s).unwrap_or(0)),
         ("database.connections", config.database.connections),
         ("limits.burst", usize::try_from(config.limits.burst).unwrap_or(usize::MAX)),
@@ -479,6 +496,13 @@ fn validate(config: &Config) -> Result<(), Failure> {
         if prefix.is_empty() || !prefix.bytes().all(is_name) {
             return Err(invalid(format!("{key}: \"{prefix}\" is not a name of letters, digits, - and _")));
         }
+    }
+    let pauses = &config.webhooks.pauses_s;
+    if pauses.len() > 9 || pauses.iter().any(|pause| !(1..=604_800).contains(pause)) {
+        return Err(invalid("webhooks.pauses_s: at most 9 numbers of seconds from 1 to 604800"));
+    }
+    if !(1..=87_600).contains(&config.nats.kept_h) {
+        return Err(invalid(format!("nats.kept_h: {} is not a number from 1 to 87600", config.nats.kept_h)));
     }
     let endpoint = &config.telemetry.endpoint;
     if !(endpoint.is_empty() || endpoint.starts_with("http://") || endpoint.starts_with("https://")) {

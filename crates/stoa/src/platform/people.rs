@@ -21,6 +21,7 @@ use stoa_runtime::entropy::SystemEntropy;
 use stoa_runtime::ids::NodeIds;
 use stoa_runtime::lifecycle::Lifecycle;
 use stoa_runtime::mail::Mailer;
+use stoa_runtime::outbound::Outbound;
 use url::Url;
 
 use super::compose::Stores;
@@ -100,6 +101,11 @@ fn allowed(config: &Config) -> Result<Vec<IpNet>, Failure> {
     networks("outbound.allowed_networks", &config.outbound.allowed_networks)
 }
 
+/// All requests that are made to others.
+pub(super) fn outbound(config: &Config) -> Result<Arc<dyn Outbound>, Failure> {
+    Ok(Arc::new(Guarded::new(allowed(config)?)))
+}
+
 /// The proxies that are believed.
 pub(super) fn proxies(config: &Config) -> Result<Proxies, Failure> {
     networks("server.trusted_proxies", &config.server.trusted_proxies).map(|networks| Proxies::new(&networks))
@@ -150,7 +156,7 @@ pub(super) fn identity(
         ids: Arc::clone(ids) as Arc<dyn Ids>,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
-        outbound: Arc::new(Guarded::new(allowed(config)?)),
+        outbound: outbound(config)?,
         blocking: Blocking::new(threads, WAITING_MAX),
         settings,
         seen,

@@ -170,7 +170,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         forward(&committed, &[&work, &feed]);
         forward(&sequenced, &[&feed]);
         // Other processes hear of commits and positions through the database; where that cannot be, through the bus.
-        if let Some(bus) = bus.as_ref().filter(|_| !config.database.notifications) {
+        if let Some(bus) = bus.as_ref().map(|bus| &bus.signals).filter(|_| !config.database.notifications) {
             let (own, elsewhere) = (Feed::default(), Feed::default());
             forward(&committed, &[&own]);
             forward(&sequenced, &[&own]);
@@ -193,8 +193,12 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         limits: &limits,
         feed: &feed,
         holder: &holder,
+        broker: bus.as_ref().map(|bus| &bus.broker),
     };
     let mailer = if runs(config, "worker") { Some(working.work(lifecycle)?) } else { None };
+    if runs(config, "worker") {
+        working.follow(lifecycle);
+    }
     if runs(config, "scheduler") {
         working.schedule(lifecycle);
     }
@@ -203,7 +207,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     let watched = Watched {
         stores: &stores,
         limiter,
-        bus,
+        bus: bus.map(|bus| bus.signals),
         mailer: mailer.filter(|_| !config.mail.smtp_url.is_empty()),
         ids: Arc::clone(&ids),
         clock: Arc::clone(&clock),
@@ -221,6 +225,8 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     let desk = Arc::new(work::desk(&stores, &ids));
     let schedules = Arc::new(work::schedules(&stores, &ids, &desk));
     let runs_of = Arc::new(work::runs(&stores, &ids));
+    let (endpoints, inbound) = (work::endpoints(config, &stores, &ids)?, work::inbound(&stores, &ids));
+    let followers = work::followers(&stores, &ids, !config.nats.url.is_empty());
     let parts = Parts {
         health: vitals::health(&watched, alerts, lifecycle),
         store: Arc::clone(&stores.store),
@@ -233,6 +239,9 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         identity,
         schedules,
         runs: runs_of,
+        endpoints: Arc::new(endpoints),
+        inbound: Arc::new(inbound),
+        consumers: followers,
         desk,
         trail: Arc::clone(&stores.trail),
         attempts: config.limits.attempts_per_minute,

@@ -13,9 +13,11 @@ use stoa_jobs::{Handler, Kind, PROBE, Pace, Pacing, Parts, Probe, Registry, Work
 use stoa_kernel::clock::Clock;
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::BoxFuture;
+use stoa_messaging::webhook::{DELIVER, Deliver, Endpoints, Inbound, PROCESS, Process, Webhooks};
 use stoa_messaging::{Letters, SEND_MAIL, SendMail};
-use stoa_outbox::Feed;
+use stoa_outbox::{Again, Broker, CONSUME, Consumer, Consuming, Feed, Leader, RELAY, Relay};
 use stoa_runtime::clock::SystemClock;
+use stoa_runtime::entropy::SystemEntropy;
 use stoa_runtime::ids::NodeIds;
 use stoa_runtime::lifecycle::Lifecycle;
 use stoa_runtime::limiter::{Ask, Caller, Limit, Limits, Outage, Rate};
@@ -32,8 +34,10 @@ use super::people;
 use crate::failure::Failure;
 
 /// Every kind of job.
-pub(crate) static KINDS: [&Kind; 9] =
-    [&SEND_MAIL, &PURGE, &PROBE, &CLEAN, &WATCH, &ROTATE, &ADVANCE, &WAKE, &PERFORM];
+pub(crate) static KINDS: [&Kind; 12] = [
+    &SEND_MAIL, &PURGE, &PROBE, &CLEAN, &WATCH, &ROTATE, &ADVANCE, &WAKE, &PERFORM, &CONSUME, &DELIVER,
+    &PROCESS,
+];
 
 /// What keeps an installation in order, by the clock.
 static OWN: [Own; 3] = [
@@ -100,6 +104,61 @@ pub(super) fn runs(stores: &Stores, ids: &Arc<NodeIds>) -> Runs {
     }
 }
 
+/// Who changes something for each event.
+fn consumers(stores: &Stores, ids: &Arc<NodeIds>) -> Vec<Arc<dyn Consumer>> {
+    let webhooks = Webhooks {
+        store: Arc::clone(&stores.store),
+        clock: Arc::new(SystemClock),
+        ids: Arc::clone(ids) as Arc<dyn Ids>,
+    };
+    vec![Arc::new(webhooks)]
+}
+
+/// Who follows the log, for whoever looks at it.
+pub(super) fn followers(
+    stores: &Stores,
+    ids: &Arc<NodeIds>,
+    has_broker: bool,
+) -> Vec<(String, String, Vec<String>)> {
+    let consumers = consumers(stores, ids);
+    let shown = |consumer: &Arc<dyn Consumer>| {
+        (consumer.name().to_owned(), consumer.about().to_owned(), consumer.kinds())
+    };
+    let relay = has_broker.then(|| (RELAY.to_owned(), "Publishes the log to NATS.".to_owned(), Vec::new()));
+    consumers.iter().map(shown).chain(relay).collect()
+}
+
+/// Where people ask for webhook endpoints.
+pub(super) fn endpoints(config: &Config, stores: &Stores, ids: &Arc<NodeIds>) -> Result<Endpoints, Failure> {
+    Ok(Endpoints {
+        store: Arc::clone(&stores.store),
+        clock: Arc::new(SystemClock),
+        ids: Arc::clone(ids) as Arc<dyn Ids>,
+        entropy: Arc::new(SystemEntropy),
+        outbound: people::outbound(config)?,
+    })
+}
+
+/// What takes webhooks of others.
+pub(super) fn inbound(stores: &Stores, ids: &Arc<NodeIds>) -> Inbound {
+    Inbound {
+        store: Arc::clone(&stores.store),
+        clock: Arc::new(SystemClock),
+        ids: Arc::clone(ids) as Arc<dyn Ids>,
+        entropy: Arc::new(SystemEntropy),
+    }
+}
+
+/// Runs a worker until the process ends.
+fn start(name: &'static str, worker: Worker, lifecycle: &mut Lifecycle) {
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(worker.run(stopped));
+    lifecycle.started(name, move || async move {
+        stop.send_replace(true);
+        let _ = running.await;
+    });
+}
+
 /// What work is done with.
 pub(super) struct Working<'w> {
     pub(super) config: &'w Config,
@@ -109,6 +168,7 @@ pub(super) struct Working<'w> {
     pub(super) limits: &'w Arc<Limits>,
     pub(super) feed: &'w Feed,
     pub(super) holder: &'w str,
+    pub(super) broker: Option<&'w Arc<dyn Broker>>,
 }
 
 impl Working<'_> {
@@ -139,7 +199,18 @@ impl Working<'_> {
             ids: Arc::clone(self.ids) as Arc<dyn Ids>,
             registry: registry.clone(),
         };
-        let handlers: [Arc<dyn Handler>; 9] = [
+        let consumers = self.consumers();
+        let again = Again {
+            consumers: consumers.clone(),
+            store: Arc::clone(&store),
+            log: Arc::clone(&self.stores.log),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(self.ids) as Arc<dyn Ids>,
+        };
+        let pacing: Arc<dyn Pacing> = Arc::new(Shared(Arc::clone(self.limits)));
+        let handlers: [Arc<dyn Handler>; 11] = [
+            Arc::new(Process { store: Arc::clone(&store) }),
+            Arc::new(again),
             Arc::new(advance),
             Arc::new(Wake { store: Arc::clone(&store), clock: Arc::clone(&clock) }),
             Arc::new(Perform { store: Arc::clone(&store), clock: Arc::clone(&clock), registry }),
@@ -156,19 +227,85 @@ impl Working<'_> {
             clock,
             ids: Arc::clone(self.ids) as Arc<dyn Ids>,
             registry: Registry::of(handlers),
-            pacing: Arc::new(Shared(Arc::clone(self.limits))),
+            pacing: Arc::clone(&pacing),
             holder: self.holder.to_owned(),
             concurrency: self.config.jobs.concurrency,
             lease_us: self.config.jobs.lease_s.saturating_mul(1_000_000),
         };
-        let worker = Worker::new(parts, self.feed.subscribe());
-        let (stop, stopped) = watch::channel(false);
-        let running = tokio::spawn(worker.run(stopped));
-        lifecycle.started("jobs", move || async move {
-            stop.send_replace(true);
-            let _ = running.await;
-        });
+        start("jobs", Worker::new(parts, self.feed.subscribe()), lifecycle);
+        self.deliver(&pacing, lifecycle)?;
         Ok(mailer)
+    }
+
+    fn consumers(&self) -> Vec<Arc<dyn Consumer>> {
+        consumers(self.stores, self.ids)
+    }
+
+    /// Sends webhooks, beside all other jobs: whoever does not answer takes no place of theirs.
+    fn deliver(&self, pacing: &Arc<dyn Pacing>, lifecycle: &mut Lifecycle) -> Result<(), Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let deliver = Deliver::new(
+            Arc::clone(&self.stores.store),
+            Arc::clone(&clock),
+            Arc::clone(self.ids) as Arc<dyn Ids>,
+            Arc::new(SystemEntropy),
+            people::outbound(self.config)?,
+            &self.config.webhooks.pauses_s,
+        );
+        let parts = Parts {
+            queue: Arc::clone(&self.stores.queue),
+            store: Arc::clone(&self.stores.store),
+            clock,
+            ids: Arc::clone(self.ids) as Arc<dyn Ids>,
+            registry: Registry::of([Arc::new(deliver) as Arc<dyn Handler>]),
+            pacing: Arc::clone(pacing),
+            holder: format!("{}-webhooks", self.holder),
+            concurrency: self.config.webhooks.concurrency,
+            lease_us: self.config.jobs.lease_s.saturating_mul(1_000_000),
+        };
+        start("webhooks", Worker::new(parts, self.feed.subscribe()), lifecycle);
+        Ok(())
+    }
+
+    fn leader(&self, name: &str) -> Leader {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Leader::of(&self.stores.leases, &clock, name, self.holder)
+    }
+
+    /// Follows the log: consumers, and the relay to a broker where there is one.
+    pub(super) fn follow(&self, lifecycle: &mut Lifecycle) {
+        let (stop, stopped) = watch::channel(false);
+        let mut running = Vec::new();
+        for consumer in self.consumers() {
+            let consuming = Consuming {
+                leader: self.leader(&format!("consumer:{}", consumer.name())),
+                consumer,
+                store: Arc::clone(&self.stores.store),
+                log: Arc::clone(&self.stores.log),
+                feed: self.feed.clone(),
+                clock: Arc::new(SystemClock),
+                ids: Arc::clone(self.ids) as Arc<dyn Ids>,
+            };
+            running.push(tokio::spawn(consuming.run(stopped.clone())));
+        }
+        if let Some(broker) = self.broker {
+            let relay = Relay {
+                broker: Arc::clone(broker),
+                store: Arc::clone(&self.stores.store),
+                log: Arc::clone(&self.stores.log),
+                leader: self.leader(RELAY),
+                feed: self.feed.clone(),
+                clock: Arc::new(SystemClock),
+                ids: Arc::clone(self.ids) as Arc<dyn Ids>,
+            };
+            running.push(tokio::spawn(relay.run(stopped)));
+        }
+        lifecycle.started("consumers", move || async move {
+            stop.send_replace(true);
+            for one in running {
+                let _ = one.await;
+            }
+        });
     }
 
     /// Fires schedules.

@@ -99,6 +99,44 @@ fn an_organization_is_run_from_the_command_line() {
 }
 
 #[test]
+fn webhooks_and_events_are_looked_after_from_the_command_line() {
+    let app = App::embedded();
+    app.organization("acme");
+    let with = |words: &[&str]| out(&app, &[words, &["--token", TOKEN, "--org", "acme"]].concat());
+    let made = with(&[
+        "webhook",
+        "create",
+        "https://erp.example.org/stoa",
+        "--event",
+        "member.*",
+        "--header",
+        "X-Token=t",
+    ]);
+    let id = made["id"].as_str().unwrap();
+    assert_eq!((&made["events"], &made["headers"]), (&json!(["member.*"]), &json!(["X-Token"])));
+    assert_ne!(with(&["webhook", "rotate", id])["secret"], made["secret"]);
+    assert_eq!(with(&["webhook", "set", id, "--description", "ERP", "--timeout-s", "9"])["timeoutS"], 9);
+    assert_eq!(with(&["webhook", "disable", id])["disabledReason"], "manual");
+    assert_eq!(with(&["webhook", "enable", id])["isActive"], true);
+    assert_eq!(with(&["webhook", "list"]).as_array().unwrap().len(), 1);
+    let sent = with(&["webhook", "test", id]);
+    assert_eq!(with(&["webhook", "delivery", sent["id"].as_str().unwrap()])["type"], "webhook.test");
+    assert_eq!(with(&["webhook", "deliveries", id]).as_array().unwrap().len(), 1);
+    let source = with(&["webhook", "add-source", "shop", "--kind", "github"]);
+    assert_eq!(with(&["webhook", "sources"])[0]["id"], source["id"]);
+    with(&["webhook", "remove-source", source["id"].as_str().unwrap()]);
+    with(&["webhook", "remove", id]);
+    let told = with(&["event", "list", "--type", "webhook.created,webhook.removed"]);
+    assert_eq!(told.as_array().unwrap().len(), 2);
+    assert!(with(&["event", "types"]).as_array().unwrap().iter().any(|kind| kind["type"] == "hook.received"));
+    let consumers = out(&app, &["event", "consumers", "--token", TOKEN]);
+    assert_eq!(consumers[0]["name"], "webhooks");
+    let (code, said) =
+        failed(&app, &["webhook", "create", "https://x.example/", "--header", "bad", "--token", TOKEN], "");
+    assert!(code == 2 && said.contains("NAME=VALUE"), "{code} {said}");
+}
+
+#[test]
 fn runs_are_started_and_steered_from_the_command_line() {
     let app = App::embedded();
     app.organization("acme");

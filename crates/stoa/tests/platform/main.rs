@@ -10,6 +10,7 @@ mod admin;
 mod app;
 mod authenticator;
 mod backup;
+mod broker;
 mod cli;
 mod connections;
 mod crash;
@@ -28,6 +29,7 @@ mod sign_in;
 mod start;
 mod telemetry;
 mod tls;
+mod webhooks;
 
 /// Declares each case twice: on SQLite, and on PostgreSQL.
 macro_rules! on_both {

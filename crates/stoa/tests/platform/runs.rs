@@ -24,7 +24,8 @@ fn ask(app: &App, method: &str, path: &str, body: &Value) -> Answer {
 
 /// Starts a probe; its address.
 #[track_caller]
-fn start(app: &App, input: Value) -> String {
+fn start(app: &App, input: impl Into<Value>) -> String {
+    let input: Value = input.into();
     let answer = ask(app, "POST", "/v1/runs", &json!({"workflow": "probe", "input": input}));
     assert_eq!(answer.status, 202, "{}", answer.text);
     let path = answer.header("location").to_owned();

@@ -1,5 +1,6 @@
 //! The cases. Every one works with two organizations.
 
+mod consumers;
 mod events;
 mod jobs;
 pub mod limits;
@@ -10,6 +11,7 @@ pub mod signals;
 mod upkeep;
 mod workflows;
 
+pub use consumers::*;
 pub use events::*;
 pub use jobs::*;
 pub use records::*;

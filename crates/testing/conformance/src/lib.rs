@@ -158,6 +158,9 @@ macro_rules! store_suite {
             a_purge_holds_with_each_step_run_twice_and_a_failure_at_each
             a_rotation_of_keys_holds_with_each_step_run_twice
             a_signal_and_a_run_that_goes_on_do_not_miss_each_other
+            a_consumer_takes_every_event_once_whoever_leads
+            an_event_that_fails_holds_up_nothing_and_is_tried_again
+            a_broker_is_told_everything_and_again_when_it_lost_it
             a_note_is_in_the_audit_trail_and_changes_nothing
             an_organization_is_purged_in_bounded_steps_and_nobody_else_is_touched
             a_look_into_the_database_names_its_tables

@@ -47,11 +47,23 @@ pub struct Before3 {
     pub updated_at: Micros,
 }
 
-/// Tables that came later than the one that knows them first.
+/// Tables that came later than the context that they belong to, and with which migration.
 const SINCE: &[(usize, &[&str])] = &[
     (4, &["finished_jobs", "queues", "job_holds"]),
     (5, &["schedules", "schedule_clocks"]),
     (6, &["workflow_runs", "workflow_steps", "workflow_signals"]),
+    (7, &["event_cursors", "processed_events"]),
+    (
+        8,
+        &[
+            "webhook_endpoints",
+            "webhook_states",
+            "webhook_deliveries",
+            "webhook_attempts",
+            "hook_sources",
+            "hooks",
+        ],
+    ),
 ];
 
 /// The records that there were after so many migrations.
@@ -62,7 +74,15 @@ pub fn records(migrations: usize) -> Vec<&'static RecordMeta> {
         let since = SINCE.iter().find(|(_, tables)| tables.contains(&record.table));
         since.is_none_or(|(since, _)| migrations >= *since)
     };
-    identity.iter().chain(stoa_jobs::RECORDS).chain(stoa_workflow::RECORDS).filter(since).copied().collect()
+    identity
+        .iter()
+        .chain(stoa_jobs::RECORDS)
+        .chain(stoa_workflow::RECORDS)
+        .chain(stoa_outbox::RECORDS)
+        .chain(stoa_messaging::RECORDS)
+        .filter(since)
+        .copied()
+        .collect()
 }
 
 /// The records of now, and [`Specimen`].

@@ -92,12 +92,13 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     secret(
         "nats.url",
-        "The NATS servers through which processes wake each other where `database.notifications` is false, separated by commas. Empty: they find new events by polling then. Also `NATS_URL`.",
+        "The NATS servers, separated by commas. Every event is published there (JetStream, stream `stoa_events`, subjects `stoa.org.<organization>.<type>`), and where `database.notifications` is false processes wake each other through them. Also `NATS_URL`.",
     ),
     key(
         "nats.prefix",
-        "What subjects in NATS start with; installations that share a server need different ones.",
+        "What subjects and streams in NATS start with; installations that share a server need different ones.",
     ),
+    key("nats.kept_h", "For how many hours NATS keeps events."),
     secret(
         "secrets.master_keys",
         "The keys that wrap the data keys: `name:64 hexadecimal digits`, the current one first, separated by commas. Embedded, a file in the data folder holds them.",
@@ -120,6 +121,14 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "jobs.lease_s",
         "How long a worker that is not heard of keeps its jobs before others do them, in seconds.",
+    ),
+    key(
+        "webhooks.concurrency",
+        "How many webhooks a worker sends at once, beside its jobs; at most four of them to one endpoint.",
+    ),
+    key(
+        "webhooks.pauses_s",
+        "The pauses between the attempts to send a webhook, in seconds. Empty: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.",
     ),
     key(
         "identity.registration",

@@ -10,7 +10,7 @@ use stoa_identity::purge::PurgeWorkflow;
 use stoa_jobs::{Failed, Handler, LEASE_US, Pace, Pacing, Parts, Registry as Kinds, Worker};
 use stoa_kernel::context::Context;
 use stoa_kernel::id::RunId;
-use stoa_kernel::store::{BoxFuture, Commit, Record as _, StoreError, StoreErrorKind};
+use stoa_kernel::store::{BoxFuture, Commit, Record as _, StoreErrorKind};
 use stoa_workflow::{
     Activity, Advance, At, Next, Outcome, Perform, Policy, Registry, RotateKeys, Run, RunState, Runs, Step,
     StepState, Undo, View, Wake, What, Workflow, in_order, start,
@@ -97,11 +97,32 @@ async fn until_over(subject: &Subject, registry: &Registry, cx: &Context, id: Ru
         Arc::new(Perform { store: store.clone(), clock: clock.clone(), registry: registry.clone() }),
         Arc::new(Wake { store: store.clone(), clock: clock.clone() }),
     ];
+    let stop = working(subject, handlers.to_vec());
+    let runs = runs(subject, registry);
+    let over = async {
+        loop {
+            let run = runs.find(cx, id).await.unwrap();
+            if run.state.is_over() {
+                return run;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let run = tokio::time::timeout(Duration::from_secs(60), over).await.expect("the run ends");
+    stop.await;
+    run
+}
+
+/// A worker that does jobs until what is returned is awaited.
+pub(super) fn working(
+    subject: &Subject,
+    handlers: Vec<Arc<dyn Handler>>,
+) -> impl Future<Output = ()> + use<> {
     let parts = Parts {
         queue: subject.queue.clone(),
-        store,
-        clock,
-        ids,
+        store: subject.store.clone(),
+        clock: subject.clock.clone(),
+        ids: subject.ids.clone(),
         registry: Kinds::of(handlers),
         pacing: Arc::new(Unpaced),
         holder: "worker".to_owned(),
@@ -111,21 +132,17 @@ async fn until_over(subject: &Subject, registry: &Registry, cx: &Context, id: Ru
     let (hints, hinted) = watch::channel(0);
     let (stop, stopped) = watch::channel(false);
     let working = tokio::spawn(Worker::new(parts, hinted).run(stopped));
-    let runs = runs(subject, registry);
-    let over = async {
+    let hinting = tokio::spawn(async move {
         loop {
             hints.send_modify(|count| *count += 1);
-            let run = runs.find(cx, id).await.unwrap();
-            if run.state.is_over() {
-                return run;
-            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    };
-    let run = tokio::time::timeout(Duration::from_secs(60), over).await.expect("the run ends");
-    stop.send_replace(true);
-    working.await.unwrap();
-    run
+    });
+    async move {
+        stop.send_replace(true);
+        working.await.unwrap();
+        hinting.abort();
+    }
 }
 
 fn runs(subject: &Subject, registry: &Registry) -> Runs {
@@ -335,12 +352,9 @@ pub async fn a_signal_and_a_run_that_goes_on_do_not_miss_each_other(subject: Sub
             loop {
                 let run = runs.find(&cx, id).await.unwrap();
                 let told = runs.signal(&subject.system(), &run, "go", json!(number)).await.unwrap();
-                match subject.store.commit(&cx, told).await {
-                    Ok(_) => break,
-                    // It went on just then.
-                    Err(StoreError { kind: StoreErrorKind::Conflict, .. }) => {}
-                    Err(error) => panic!("{error}"),
-                }
+                let Err(error) = subject.store.commit(&cx, told).await else { break };
+                // It went on just then.
+                assert_eq!(error.kind, StoreErrorKind::Conflict, "{error}");
             }
         }
     };

@@ -1,0 +1,142 @@
+//! What the log tells about webhooks.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use stoa_kernel::id::OrganizationId;
+use stoa_kernel::store::{Aggregate, Event, EventType};
+
+use super::endpoint::Endpoint;
+use super::inbound::Hook;
+
+macro_rules! told {
+    ($(#[doc = $about:literal])* $name:ident = $kind:literal, $sentence:literal) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, Serialize)]
+        #[serde(rename_all = "camelCase")]
+        pub(crate) struct $name {
+            #[serde(skip)]
+            organization: OrganizationId,
+            #[serde(skip)]
+            version: i64,
+            endpoint_id: String,
+            /// Why nothing is sent any more, where nothing is.
+            reason: Option<String>,
+        }
+
+        impl $name {
+            pub(crate) fn of(endpoint: &Endpoint) -> Self {
+                Self {
+                    organization: endpoint.organization_id,
+                    version: endpoint.version,
+                    endpoint_id: endpoint.id.to_string(),
+                    reason: endpoint.disabled_reason.clone(),
+                }
+            }
+        }
+
+        impl Event for $name {
+            const TYPE: EventType = EventType { name: $kind, version: 1, about: $sentence, schema };
+
+            fn aggregate(&self) -> Aggregate {
+                Aggregate { kind: "webhook".to_owned(), id: self.endpoint_id.clone(), version: Some(self.version) }
+            }
+
+            fn organization(&self) -> Option<OrganizationId> {
+                Some(self.organization)
+            }
+        }
+    };
+}
+
+told! {
+    /// An endpoint was made.
+    EndpointCreated = "webhook.created", "A webhook endpoint was made."
+}
+told! {
+    /// An endpoint was changed.
+    EndpointUpdated = "webhook.updated", "A webhook endpoint was changed, or has a new secret."
+}
+told! {
+    /// An endpoint was removed.
+    EndpointRemoved = "webhook.removed", "A webhook endpoint was removed."
+}
+told! {
+    /// An endpoint is sent nothing more.
+    EndpointDisabled = "webhook.disabled", "A webhook endpoint is sent nothing more: it said that it is gone, or has failed for five days."
+}
+
+fn schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["endpointId", "reason"],
+        "properties": {
+            "endpointId": {"type": "string", "description": "Which."},
+            "reason": {"type": ["string", "null"], "description": "Why nothing is sent any more: manual, gone, failing."}
+        },
+        "additionalProperties": false
+    })
+}
+
+/// A webhook of somebody else was taken.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HookReceived {
+    #[serde(skip)]
+    organization: OrganizationId,
+    hook_id: String,
+    source_id: String,
+    /// What the sender calls it.
+    external_id: String,
+    /// What it says.
+    body: Value,
+}
+
+impl HookReceived {
+    pub(crate) fn of(hook: &Hook) -> Self {
+        Self {
+            organization: hook.organization_id,
+            hook_id: hook.id.to_string(),
+            source_id: hook.source_id.to_string(),
+            external_id: hook.external_id.clone(),
+            body: hook.body.0.clone(),
+        }
+    }
+}
+
+impl Event for HookReceived {
+    const TYPE: EventType = EventType {
+        name: "hook.received",
+        version: 1,
+        about: "A webhook of somebody else was taken: its signature is good, and it is new.",
+        schema: || {
+            json!({
+                "type": "object",
+                "required": ["hookId", "sourceId", "externalId", "body"],
+                "properties": {
+                    "hookId": {"type": "string", "description": "Which."},
+                    "sourceId": {"type": "string", "description": "From where."},
+                    "externalId": {"type": "string", "description": "What the sender calls it."},
+                    "body": {"description": "What it says."}
+                },
+                "additionalProperties": false
+            })
+        },
+    };
+
+    fn aggregate(&self) -> Aggregate {
+        Aggregate { kind: "hook".to_owned(), id: self.hook_id.clone(), version: None }
+    }
+
+    fn organization(&self) -> Option<OrganizationId> {
+        Some(self.organization)
+    }
+}
+
+/// The types of events of webhooks.
+pub const EVENT_TYPES: &[EventType] = &[
+    EndpointCreated::TYPE,
+    EndpointUpdated::TYPE,
+    EndpointRemoved::TYPE,
+    EndpointDisabled::TYPE,
+    HookReceived::TYPE,
+];
