@@ -247,6 +247,10 @@ kinds! {
     Flag, FlagId, "flg";
     /// An entry of an organization's ledger of credits.
     Credit, CreditId, "crd";
+    /// Something that a user is told.
+    Notification, NotificationId, "ntf";
+    /// A notification on its way out of the application.
+    NotificationDelivery, NotificationDeliveryId, "ntd";
     /// Where an organization has its events sent.
     WebhookEndpoint, WebhookEndpointId, "whe";
     /// An event on its way to an endpoint.

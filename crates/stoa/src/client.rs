@@ -1,8 +1,9 @@
-//! The commands that ask a running platform, as a person: `stoa login`, `org`, `user`, `member`, `invite`, `key`, `session`, `flag`, `job`, `dlq`, `queue`, `schedule`, `run`, `event`, `webhook`, `audit`.
+//! The commands that ask a running platform, as a person: `stoa login`, `org`, `user`, `member`, `invite`, `key`, `session`, `flag`, `job`, `dlq`, `queue`, `schedule`, `run`, `event`, `webhook`, `notification`, `audit`.
 
 mod ask;
 mod commands;
 mod login;
+mod notifications;
 mod runs;
 mod schedules;
 mod table;

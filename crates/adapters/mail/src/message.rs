@@ -9,7 +9,7 @@ use stoa_runtime::mail::{Letter, Unsent};
 pub(crate) fn message(from: &Mailbox, letter: &Letter) -> Result<Message, Unsent> {
     let never = |error: &dyn std::fmt::Display| Unsent::Never(error.to_string());
     let to: lettre::Address = letter.to.parse().map_err(|error| never(&error))?;
-    Message::builder()
+    let mut builder = Message::builder()
         .from(from.clone())
         .to(Mailbox::new(None, to))
         .subject(letter.subject.clone())
@@ -17,7 +17,14 @@ pub(crate) fn message(from: &Mailbox, letter: &Letter) -> Result<Message, Unsent
         .raw_header(header::HeaderValue::new(
             header::HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),
-        ))
+        ));
+    if let Some(url) = &letter.unsubscribe {
+        builder = builder.raw_header(header::HeaderValue::new(
+            header::HeaderName::new_from_ascii_str("List-Unsubscribe"),
+            format!("<{url}>"),
+        ));
+    }
+    builder
         .multipart(MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone()))
         .map_err(|error| never(&error))
 }

@@ -36,6 +36,7 @@ pub const ALL: &[Migration] = &[
     migration!(6, "workflows", "0006_workflows.sql"),
     migration!(7, "consumers", "0007_consumers.sql"),
     migration!(8, "webhooks", "0008_webhooks.sql"),
+    migration!(9, "notifications", "0009_notifications.sql"),
 ];
 
 /// What identifies a migration that was applied: the SHA-256 of its text, in hexadecimal.

@@ -267,6 +267,20 @@ impl Identity {
         self.seen.organizations.get(id, look).await
     }
 
+    /// What people call an organization.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn organization_name(&self, id: OrganizationId) -> Result<Option<String>, StoreError> {
+        match self.known_organization(&self.internal(), id).await {
+            Ok(found) => Ok(found.map(|organization| organization.name.clone())),
+            Err(Error::Store(error)) => Err(error),
+            Err(error) => {
+                Err(StoreError::new(stoa_kernel::store::StoreErrorKind::Unavailable, error.to_string()))
+            }
+        }
+    }
+
     /// The id of the organization that a text names: by its id, or by its slug.
     ///
     /// # Errors

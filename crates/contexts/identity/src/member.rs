@@ -3,7 +3,7 @@
 use stoa_kernel::clock::Micros;
 use stoa_kernel::context::{Context, Scope};
 use stoa_kernel::id::{MemberId, OrganizationId, UserId};
-use stoa_kernel::store::{Commit, Page, PageRequest, Record};
+use stoa_kernel::store::{Commit, Page, PageRequest, Record, StoreError};
 
 use crate::Error;
 use crate::access::Role;
@@ -103,6 +103,21 @@ impl Identity {
         Ok(self.store.page(cx, Self::member_query(), request).await?)
     }
 
+    /// The members of an organization whose role is at least this one, the first thousand.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn members_from(
+        &self,
+        organization: OrganizationId,
+        least: Role,
+    ) -> Result<Vec<UserId>, StoreError> {
+        let roles: Vec<Role> = Role::ALL.into_iter().filter(|role| *role >= least).collect();
+        let query = Member::select().eq(Member::ORGANIZATION_ID, &organization).is_in(Member::ROLE, &roles);
+        let found = self.store.list(&self.internal(), query.ascending(Member::ID).limit(1_000)).await?;
+        Ok(found.into_iter().map(|member| member.user_id).collect())
+    }
+
     /// The query of [`Identity::members`], for cursors.
     #[must_use]
     pub fn member_query() -> stoa_kernel::store::Query<Member> {
@@ -191,7 +206,7 @@ impl Identity {
 
 /// What the refusal of a commit about members means.
 #[must_use]
-pub fn refusal(error: stoa_kernel::store::StoreError) -> Error {
+pub fn refusal(error: StoreError) -> Error {
     if error.is_by(AN_OWNER) {
         Error::LastOwner
     } else if error.is_by("members_user_key") {

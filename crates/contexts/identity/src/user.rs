@@ -6,7 +6,7 @@ use std::str::FromStr;
 use stoa_kernel::clock::Micros;
 use stoa_kernel::context::Context;
 use stoa_kernel::id::UserId;
-use stoa_kernel::store::{Commit, Page, PageRequest, Personal, Record};
+use stoa_kernel::store::{Commit, Page, PageRequest, Personal, Record, StoreError};
 
 use crate::facts::UserUpdated;
 use crate::service::Identity;
@@ -119,6 +119,16 @@ impl User {
 }
 
 impl Identity {
+    /// The address of a user who is in use and has shown that it is theirs.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn address(&self, id: UserId) -> Result<Option<String>, StoreError> {
+        let found = self.store.find(&self.internal(), User::select().eq(User::ID, &id)).await?;
+        let found = found.filter(User::may_sign_in);
+        Ok(found.map(|user| user.email.to_string()))
+    }
+
     /// The user with an id.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ macro_rules! templates {
 templates! {
     "already_registered" "change_email" "email_change_requested" "email_changed" "factors_changed" "invitation" "magic_link"
     "password_changed" "reset_password" "session_reuse" "verify_email"
+    "dead_letter" "digest" "member_joined" "role_changed" "run_stopped" "webhook_disabled"
 }
 
 /// Writes letters.
@@ -86,7 +87,14 @@ impl Letters {
             text: plain(text),
             html: page(subject, html),
             id: id.to_owned(),
+            unsubscribe: None,
         })
+    }
+
+    /// The same letter, which says where whoever gets it chooses not to.
+    #[must_use]
+    pub fn unsubscribable(&self, letter: Letter) -> Letter {
+        Letter { unsubscribe: Some(format!("{}/account", self.site)), ..letter }
     }
 }
 
@@ -162,6 +170,15 @@ mod tests {
             ("role", "member"),
             ("what", "passkey"),
             ("client", "curl"),
+            ("kind", "probe"),
+            ("queue", "default"),
+            ("reason", "refused"),
+            ("job", "job_1"),
+            ("workflow", "probe"),
+            ("run", "run_1"),
+            ("endpoint", "whe_1"),
+            ("count", "3"),
+            ("titles", "one, two"),
         ];
         for (name, _) in TEMPLATES {
             let letter = letters.write(&wanted(name, &all), "1").unwrap();

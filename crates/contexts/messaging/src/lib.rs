@@ -1,10 +1,11 @@
-//! What is written to people and programs: letters, webhooks.
+//! What is written to people and programs: letters, notifications, webhooks.
 //!
 //! What it may not know: a database, a server of mail, another context.
 #![deny(missing_docs)]
 
 mod error;
 mod letter;
+pub mod notification;
 mod send;
 pub mod webhook;
 
@@ -23,10 +24,14 @@ pub const RECORDS: &[&RecordMeta] = &[
     webhook::WebhookAttempt::META,
     webhook::HookSource::META,
     webhook::Hook::META,
+    notification::Notification::META,
+    notification::NotificationDelivery::META,
+    notification::NotificationPreference::META,
+    notification::NotificationSettings::META,
 ];
 
 /// The types of its events.
 #[must_use]
 pub fn event_types() -> Vec<EventType> {
-    webhook::EVENT_TYPES.to_vec()
+    [webhook::EVENT_TYPES, notification::EVENT_TYPES].concat()
 }

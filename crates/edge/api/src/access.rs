@@ -208,6 +208,16 @@ rules! {
     DELETE "/v1/hook-sources/{source}" MemberOrInstallation(P::WebhooksUpdate);
     POST "/v1/hooks/{source}" Anyone;
 
+    GET "/v1/notifications" Person;
+    GET "/v1/notifications/unread-count" Person;
+    GET "/v1/notifications/stream" Person;
+    POST "/v1/notifications/read-all" Person;
+    POST "/v1/notifications/{notification}/read" Person;
+    GET "/v1/notifications/settings" Person;
+    PATCH "/v1/notifications/settings" Person;
+    GET "/v1/notifications/preferences" Person;
+    PUT "/v1/notifications/preferences/{template}/{channel}" Person;
+
     POST "/v1/telemetry/{signal}" Known;
     GET "/v1/privacy/registry" Installation;
 
@@ -215,6 +225,8 @@ rules! {
     GET "/v1/admin/database" Installation;
     POST "/v1/admin/keys/rotate" Installation;
     POST "/v1/admin/signing-keys/rotate" Installation;
+    GET "/v1/admin/notifications" Installation;
+    POST "/v1/admin/notifications/{delivery}/replay" Installation;
     GET "/v1/admin/users" Installation;
     GET "/v1/admin/users/{user}" Installation;
     POST "/v1/admin/users/{user}/suspend" Installation;

@@ -18,6 +18,7 @@ mod invitations;
 mod jobs;
 mod me;
 mod members;
+mod notifications;
 mod openapi;
 mod operator;
 mod ops;
@@ -64,6 +65,7 @@ fn operations() -> OpenApiRouter<Arc<Platform>> {
         .merge(schedules::router())
         .merge(runs::router())
         .merge(webhooks::router())
+        .merge(notifications::router())
         .merge(privacy::router())
         .merge(telemetry::router())
         .merge(admin::router())

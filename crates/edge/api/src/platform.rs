@@ -16,6 +16,7 @@ use stoa_kernel::clock::Clock;
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::registry::Kept;
 use stoa_kernel::store::{AuditTrail, CursorKey, EventLog, EventType, Store, Upkeep};
+use stoa_messaging::notification::Inbox;
 use stoa_messaging::webhook::{Endpoints, Inbound};
 use stoa_outbox::Feed;
 use stoa_runtime::alerts::Traffic;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub runs: Arc<Runs>,
     /// Where people ask for webhook endpoints.
     pub endpoints: Arc<Endpoints>,
+    /// Where people see what they are told.
+    pub inbox: Arc<Inbox>,
     /// Takes webhooks of others.
     pub inbound: Arc<Inbound>,
     /// Who follows the log: names, what they do, and the types of events that they take.
@@ -110,6 +113,7 @@ pub struct Platform {
     pub(crate) runs: Arc<Runs>,
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) inbound: Arc<Inbound>,
+    pub(crate) inbox: Arc<Inbox>,
     pub(crate) consumers: Vec<(String, String, Vec<String>)>,
     pub(crate) trail: Arc<dyn AuditTrail>,
     pub(crate) attempts: u32,
@@ -168,6 +172,7 @@ impl Platform {
             runs: parts.runs,
             endpoints: parts.endpoints,
             inbound: parts.inbound,
+            inbox: parts.inbox,
             consumers: parts.consumers,
             trail: parts.trail,
             attempts: parts.attempts,

@@ -31,6 +31,8 @@ pub struct Letter {
     pub html: String,
     /// Makes a repetition recognisable: the same for every attempt.
     pub id: String,
+    /// Where whoever gets it chooses not to (RFC 2369), where they can.
+    pub unsubscribe: Option<String>,
 }
 
 /// Why a letter was not sent.

@@ -138,6 +138,13 @@ pub(crate) enum ClientCommand {
         #[command(subcommand)]
         what: WebhookCommand,
     },
+    /// What you are told, and how
+    Notification {
+        #[command(flatten)]
+        client: Client,
+        #[command(subcommand)]
+        what: NotificationCommand,
+    },
     /// The audit trail
     Audit {
         #[command(flatten)]
@@ -167,6 +174,7 @@ impl ClientCommand {
             | Self::Run { client, .. }
             | Self::Event { client, .. }
             | Self::Webhook { client, .. }
+            | Self::Notification { client, .. }
             | Self::Audit { client, .. } => client,
         }
     }
@@ -842,5 +850,59 @@ pub(crate) enum WebhookCommand {
     RemoveSource {
         /// Its id
         source: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NotificationCommand {
+    /// List what you are told, the newest first
+    List {
+        /// Only what is not read
+        #[arg(long)]
+        unread: bool,
+    },
+    /// Count what you have not read
+    Count,
+    /// Mark one as read, or all
+    Read {
+        /// Its id; all without
+        notification: Option<String>,
+    },
+    /// Show how you are told anything
+    Settings,
+    /// Let nothing leave the application until a time, such as 2026-12-01T12:00:00Z
+    Mute {
+        /// Until when
+        until: String,
+    },
+    /// Be told again
+    Unmute,
+    /// Choose how often letters come: off (one for each), hourly or daily
+    Digest {
+        /// How often
+        often: String,
+    },
+    /// List what you are told, and where
+    Preferences,
+    /// Choose whether you are told something somewhere
+    Prefer {
+        /// What, such as role_changed
+        template: String,
+        /// Where: in_app, email or webhook
+        channel: String,
+        /// Whether: on or off
+        #[arg(value_parser = ["on", "off"])]
+        on: String,
+    },
+    /// List letters and how they stand, for whoever runs the installation
+    Letters {
+        /// Only these: queued, digest, sending, delivered, failed or dead
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// Try a letter again that is dead, for whoever runs the installation
+    Replay {
+        /// Its id
+        delivery: String,
     },
 }

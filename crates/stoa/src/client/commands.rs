@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::ask::{Answer, Api};
 use super::table::{list, table};
-use super::{runs, schedules, webhooks, work};
+use super::{notifications, runs, schedules, webhooks, work};
 use crate::cli::client::{
     AuditCommand, Client, ClientCommand, FlagCommand, InviteCommand, KeyCommand, MemberCommand, OrgCommand,
     SessionCommand, UserCommand,
@@ -43,6 +43,7 @@ pub(super) fn run(command: &ClientCommand) -> Result<Exit, Failure> {
         ClientCommand::Job { what, .. } => work::job(what)?,
         ClientCommand::Dlq { what, .. } => work::dlq(what)?,
         ClientCommand::Queue { what, .. } => work::queue(what),
+        ClientCommand::Notification { what, .. } => notifications::notification(what),
         ClientCommand::Event { what, .. } => webhooks::event(what),
         ClientCommand::Webhook { what, .. } => webhooks::webhook(what)?,
         ClientCommand::Run { what, .. } => runs::run(what)?,

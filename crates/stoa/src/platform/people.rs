@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stoa_http::proxy::Proxies;
+use stoa_identity::access::Role;
 use stoa_identity::directory::{Seen, Watching};
 use stoa_identity::password::Hashing;
 use stoa_identity::{Identity, Parts, Settings};
 use stoa_kernel::context::Scope;
-use stoa_kernel::id::Ids;
-use stoa_kernel::store::{EventFilter, EventLog};
+use stoa_kernel::id::{Ids, OrganizationId, UserId};
+use stoa_kernel::store::{BoxFuture, EventFilter, EventLog, StoreError};
 use stoa_mail::{Outbox, Smtp};
+use stoa_messaging::notification::{Keeping, People};
 use stoa_outbound::{Guarded, IpNet};
 use stoa_outbox::Feed;
 use stoa_runtime::blocking::Blocking;
@@ -193,6 +195,31 @@ pub(super) async fn listen(
     });
     lifecycle.started("directory", move || async move { listening.abort() });
     Ok(())
+}
+
+/// Who people are, for those who tell them something.
+pub(super) struct Directory(pub(super) Arc<Identity>);
+
+impl People for Directory {
+    fn address(&self, user: UserId) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        Box::pin(async move { self.0.address(user).await })
+    }
+
+    fn keepers(
+        &self,
+        organization: OrganizationId,
+        of: Keeping,
+    ) -> BoxFuture<'_, Result<Vec<UserId>, StoreError>> {
+        let least = match of {
+            Keeping::Programs => Role::Developer,
+            Keeping::People => Role::Admin,
+        };
+        Box::pin(async move { self.0.members_from(organization, least).await })
+    }
+
+    fn organization(&self, id: OrganizationId) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        Box::pin(async move { self.0.organization_name(id).await })
+    }
 }
 
 /// The link by which the first user becomes the owner, where there is none; it also lies in the data folder, for its user alone.

@@ -226,7 +226,8 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     let schedules = Arc::new(work::schedules(&stores, &ids, &desk));
     let runs_of = Arc::new(work::runs(&stores, &ids));
     let (endpoints, inbound) = (work::endpoints(config, &stores, &ids)?, work::inbound(&stores, &ids));
-    let followers = work::followers(&stores, &ids, !config.nats.url.is_empty());
+    let inbox = Arc::new(work::inbox(&stores, &identity)?);
+    let followers = work::followers(&stores, &ids, &identity, !config.nats.url.is_empty());
     let parts = Parts {
         health: vitals::health(&watched, alerts, lifecycle),
         store: Arc::clone(&stores.store),
@@ -241,6 +242,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         runs: runs_of,
         endpoints: Arc::new(endpoints),
         inbound: Arc::new(inbound),
+        inbox,
         consumers: followers,
         desk,
         trail: Arc::clone(&stores.trail),

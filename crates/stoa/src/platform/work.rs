@@ -13,6 +13,9 @@ use stoa_jobs::{Handler, Kind, PROBE, Pace, Pacing, Parts, Probe, Registry, Work
 use stoa_kernel::clock::Clock;
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::BoxFuture;
+use stoa_messaging::notification::{
+    DIGEST, DIGEST_S, Digester, Inbox, NOTIFY, Notifications, Notify, People,
+};
 use stoa_messaging::webhook::{DELIVER, Deliver, Endpoints, Inbound, PROCESS, Process, Webhooks};
 use stoa_messaging::{Letters, SEND_MAIL, SendMail};
 use stoa_outbox::{Again, Broker, CONSUME, Consumer, Consuming, Feed, Leader, RELAY, Relay};
@@ -34,15 +37,16 @@ use super::people;
 use crate::failure::Failure;
 
 /// Every kind of job.
-pub(crate) static KINDS: [&Kind; 12] = [
+pub(crate) static KINDS: [&Kind; 14] = [
     &SEND_MAIL, &PURGE, &PROBE, &CLEAN, &WATCH, &ROTATE, &ADVANCE, &WAKE, &PERFORM, &CONSUME, &DELIVER,
-    &PROCESS,
+    &PROCESS, &NOTIFY, &DIGEST,
 ];
 
 /// What keeps an installation in order, by the clock.
-static OWN: [Own; 3] = [
+static OWN: [Own; 4] = [
     Own { name: "janitor", kind: &CLEAN, every_s: 60 },
     Own { name: "dead-letters", kind: &WATCH, every_s: letters::ROUND_S },
+    Own { name: "digests", kind: &DIGEST, every_s: DIGEST_S },
     Own { name: "signing-keys", kind: &ROTATE, every_s: 3_600 },
 ];
 
@@ -105,27 +109,49 @@ pub(super) fn runs(stores: &Stores, ids: &Arc<NodeIds>) -> Runs {
 }
 
 /// Who changes something for each event.
-fn consumers(stores: &Stores, ids: &Arc<NodeIds>) -> Vec<Arc<dyn Consumer>> {
+fn consumers(stores: &Stores, ids: &Arc<NodeIds>, people: &Arc<dyn People>) -> Vec<Arc<dyn Consumer>> {
+    let notifications = Notifications {
+        store: Arc::clone(&stores.store),
+        clock: Arc::new(SystemClock),
+        ids: Arc::clone(ids) as Arc<dyn Ids>,
+        people: Arc::clone(people),
+    };
     let webhooks = Webhooks {
         store: Arc::clone(&stores.store),
         clock: Arc::new(SystemClock),
         ids: Arc::clone(ids) as Arc<dyn Ids>,
     };
-    vec![Arc::new(webhooks)]
+    vec![Arc::new(webhooks), Arc::new(notifications)]
 }
 
 /// Who follows the log, for whoever looks at it.
 pub(super) fn followers(
     stores: &Stores,
     ids: &Arc<NodeIds>,
+    identity: &Arc<Identity>,
     has_broker: bool,
 ) -> Vec<(String, String, Vec<String>)> {
-    let consumers = consumers(stores, ids);
+    let consumers = consumers(stores, ids, &people(identity));
     let shown = |consumer: &Arc<dyn Consumer>| {
         (consumer.name().to_owned(), consumer.about().to_owned(), consumer.kinds())
     };
     let relay = has_broker.then(|| (RELAY.to_owned(), "Publishes the log to NATS.".to_owned(), Vec::new()));
     consumers.iter().map(shown).chain(relay).collect()
+}
+
+fn people(identity: &Arc<Identity>) -> Arc<dyn People> {
+    Arc::new(people::Directory(Arc::clone(identity)))
+}
+
+/// What writes letters, and the titles of notifications.
+fn letters(identity: &Identity) -> Result<Letters, Failure> {
+    Letters::new(&identity.issuer()).map_err(|error| Failure::new("internal", error.to_string()))
+}
+
+/// Where people see what they are told.
+pub(super) fn inbox(stores: &Stores, identity: &Identity) -> Result<Inbox, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    Ok(Inbox { store: Arc::clone(&stores.store), clock, letters: letters(identity)? })
 }
 
 /// Where people ask for webhook endpoints.
@@ -176,8 +202,6 @@ impl Working<'_> {
     pub(super) fn work(&self, lifecycle: &mut Lifecycle) -> Result<Arc<dyn Mailer>, Failure> {
         let mailer = people::mailer(self.config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let letters = Letters::new(&self.identity.issuer())
-            .map_err(|error| Failure::new("internal", error.to_string()))?;
         let store = Arc::clone(&self.stores.store);
         let purging = Purging {
             store: Arc::clone(&store),
@@ -208,13 +232,28 @@ impl Working<'_> {
             ids: Arc::clone(self.ids) as Arc<dyn Ids>,
         };
         let pacing: Arc<dyn Pacing> = Arc::new(Shared(Arc::clone(self.limits)));
-        let handlers: [Arc<dyn Handler>; 11] = [
+        let notify = Notify {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            people: people(self.identity),
+            letters: letters(self.identity)?,
+            mailer: Arc::clone(&mailer),
+        };
+        let digester = Digester {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            people: people(self.identity),
+            letters: letters(self.identity)?,
+        };
+        let handlers: [Arc<dyn Handler>; 13] = [
+            Arc::new(notify),
+            Arc::new(digester),
             Arc::new(Process { store: Arc::clone(&store) }),
             Arc::new(again),
             Arc::new(advance),
             Arc::new(Wake { store: Arc::clone(&store), clock: Arc::clone(&clock) }),
             Arc::new(Perform { store: Arc::clone(&store), clock: Arc::clone(&clock), registry }),
-            Arc::new(SendMail { letters, mailer: Arc::clone(&mailer) }),
+            Arc::new(SendMail { letters: letters(self.identity)?, mailer: Arc::clone(&mailer) }),
             Arc::new(purging),
             Arc::new(Probe),
             Arc::new(janitor),
@@ -238,7 +277,7 @@ impl Working<'_> {
     }
 
     fn consumers(&self) -> Vec<Arc<dyn Consumer>> {
-        consumers(self.stores, self.ids)
+        consumers(self.stores, self.ids, &people(self.identity))
     }
 
     /// Sends webhooks, beside all other jobs: whoever does not answer takes no place of theirs.

@@ -19,6 +19,7 @@ mod events;
 mod issuer;
 mod jobs;
 mod matrix;
+mod notifications;
 mod organizations;
 mod outage;
 mod people;
@@ -29,6 +30,7 @@ mod sign_in;
 mod start;
 mod telemetry;
 mod tls;
+mod topology;
 mod webhooks;
 
 /// Declares each case twice: on SQLite, and on PostgreSQL.

@@ -27,6 +27,9 @@ fn address(rule: &Rule, organization: &str) -> String {
         "{member}" => "mem_0000000000001".to_owned(),
         "{invitation}" => "inv_0000000000001".to_owned(),
         "{key}" => "key_0000000000001".to_owned(),
+        "{notification}" => "ntf_0000000000001".to_owned(),
+        "{template}" => "role_changed".to_owned(),
+        "{channel}" => "email".to_owned(),
         "{webhook}" => "whe_0000000000001".to_owned(),
         "{delivery}" => "whd_0000000000001".to_owned(),
         "{source}" => "hks_0000000000001".to_owned(),
@@ -43,7 +46,9 @@ fn address(rule: &Rule, organization: &str) -> String {
     let path = parts.collect::<Vec<_>>().join("/");
     // A parameter that nobody knows, so that nothing is done by those who are let in.
     match (rule.method, rule.path) {
-        ("DELETE", "/v1/me/sessions") | ("GET", "/v1/events/stream") => format!("{path}?nothing=1"),
+        ("DELETE", "/v1/me/sessions") | ("GET", "/v1/events/stream" | "/v1/notifications/stream") => {
+            format!("{path}?nothing=1")
+        }
         _ => path,
     }
 }

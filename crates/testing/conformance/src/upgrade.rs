@@ -64,6 +64,7 @@ const SINCE: &[(usize, &[&str])] = &[
             "hooks",
         ],
     ),
+    (9, &["notifications", "notification_deliveries", "notification_preferences", "notification_settings"]),
 ];
 
 /// The records that there were after so many migrations.

@@ -1,0 +1,107 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{self, Stream};
+use stoa_http::Problem;
+use stoa_kernel::context::Scope;
+use stoa_kernel::id::NotificationId;
+use stoa_messaging::notification::{Inbox, Notification};
+use stoa_runtime::lifecycle::Phase;
+use utoipa::ToSchema;
+
+use super::{View, own};
+use crate::call::Call;
+use crate::events::is_still_good;
+use crate::platform::Platform;
+
+/// Between comments that keep the connection open.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Between two looks, where nobody says that something happened.
+const LOOK: Duration = Duration::from_secs(1);
+/// The most of a look.
+const STEP: u32 = 100;
+
+/// What is told as it comes.
+#[derive(ToSchema)]
+#[schema(as = NotificationEvent)]
+#[expect(dead_code, reason = "it is written as an event, not as JSON")]
+struct Told {
+    /// The id of the notification.
+    #[schema(example = "ntf_0akvp3r7jtw01")]
+    id: String,
+    /// Always `notification`.
+    #[schema(example = "notification")]
+    event: String,
+    /// The notification, as JSON.
+    data: String,
+}
+
+/// Follow what you are told
+///
+/// Server-sent events: `notification` for each that comes, with the notification as `data`. `Last-Event-ID` goes on after one.
+#[utoipa::path(
+    get, path = "/v1/notifications/stream", tag = "notifications", operation_id = "streamNotifications",
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last that was seen")),
+    responses((status = 200, description = "The stream.", content_type = "text/event-stream", body = Told))
+)]
+pub(crate) async fn stream(
+    State(platform): State<Arc<Platform>>,
+    call: Call,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let (user, organization) = own(&call)?;
+    call.params().finish()?;
+    let store = platform.store.as_ref();
+    let cx = call.caller.cx.within(Scope::System);
+    let given = call.headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    let after: NotificationId = match given {
+        Some(text) => text.parse().map_err(|error| Problem::new("invalid_id", format!("{error}.")))?,
+        None => {
+            let newest = store.find(&cx, Inbox::query(user, organization, false)).await;
+            let newest = newest.map_err(|error| Problem::of(&error))?;
+            newest.map_or(NotificationId::NONE, |newest| newest.id)
+        }
+    };
+    let place = Arc::clone(&platform.streams)
+        .try_acquire_owned()
+        .map_err(|_| Problem::new("overloaded", "Too many streams are open.").retry_after(5))?;
+    let hints = platform.feed.subscribe();
+    let state = (platform, call, place, hints, after, Vec::<Notification>::new());
+    let events = stream::unfold(state, move |state| async move {
+        let (platform, call, place, mut hints, mut after, mut waiting) = state;
+        let cx = call.caller.cx.within(Scope::System);
+        let mut phase = platform.health.phases();
+        loop {
+            if !waiting.is_empty() {
+                let next = waiting.remove(0);
+                after = next.id;
+                let shown = platform.inbox.shown(vec![next]);
+                let text =
+                    shown.first().map(|shown| serde_json::to_string(&View::of(shown)).unwrap_or_default());
+                let event = Event::default()
+                    .id(after.to_string())
+                    .event("notification")
+                    .data(text.unwrap_or_default());
+                return Some((Ok(event), (platform, call, place, hints, after, waiting)));
+            }
+            if !is_still_good(&platform, &call.caller).await {
+                return None;
+            }
+            hints.mark_unchanged();
+            let newer = Inbox::query(user, organization, false).gt(Notification::ID, &after).limit(STEP);
+            waiting = platform.store.list(&cx, newer).await.ok()?;
+            // The oldest first.
+            waiting.reverse();
+            if waiting.is_empty() {
+                tokio::select! {
+                    _ = tokio::time::timeout(LOOK, hints.changed()) => {}
+                    // A process that ends lets go: the client continues elsewhere.
+                    _ = phase.wait_for(|phase| *phase == Phase::Draining) => return None,
+                }
+            }
+        }
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+}
