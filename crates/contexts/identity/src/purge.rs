@@ -175,18 +175,23 @@ impl Activity for Remove {
     }
 }
 
-/// Discards jobs.
+/// Discards jobs: what is discarded is not there any more, and doing so twice does no more.
 struct Discard(Arc<dyn Store>);
 
 impl Activity for Discard {
     fn perform<'a>(&'a self, at: &'a At<'a>) -> BoxFuture<'a, Result<Outcome, Failed>> {
         Box::pin(async move {
             let id = named(at.input)?;
-            let asked = QueuedJob::select().eq(QueuedJob::ORGANIZATION_ID, &id.to_i64());
-            let jobs = self.0.list(at.cx, asked.ascending(QueuedJob::ID).limit(BATCH)).await?;
-            let more = jobs.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
-            let ends = jobs.iter().map(|job| letters::end(job, Ended::Discarded));
-            Ok(Outcome { commit: ends.fold(Commit::new(), Commit::end), output: json!({"more": more}) })
+            for _ in 0..BATCHES {
+                let asked = QueuedJob::select().eq(QueuedJob::ORGANIZATION_ID, &id.to_i64());
+                let jobs = self.0.list(at.cx, asked.ascending(QueuedJob::ID).limit(BATCH)).await?;
+                let ends = jobs.iter().map(|job| letters::end(job, Ended::Discarded));
+                self.0.commit(at.cx, ends.fold(Commit::new(), Commit::end)).await?;
+                if jobs.len() < usize::try_from(BATCH).unwrap_or(usize::MAX) {
+                    return Ok(Outcome::of(json!({"more": false})));
+                }
+            }
+            Ok(Outcome::of(json!({"more": true})))
         })
     }
 }

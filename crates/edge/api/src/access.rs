@@ -207,6 +207,7 @@ rules! {
     POST "/v1/hook-sources" MemberOrInstallation(P::WebhooksUpdate);
     DELETE "/v1/hook-sources/{source}" MemberOrInstallation(P::WebhooksUpdate);
     POST "/v1/hooks/{source}" Anyone;
+    GET "/v1/received-hooks/{hook}" MemberOrInstallation(P::WebhooksRead);
 
     GET "/v1/notifications" Person;
     GET "/v1/notifications/unread-count" Person;

@@ -84,3 +84,14 @@ fn own(call: &Call) -> Result<(UserId, Option<OrganizationId>), Problem> {
     let bound = known.session.organization_id.filter(|_| known.session.is_bound());
     Ok((known.session.user_id, bound))
 }
+
+/// Who asks, where they may choose for all organizations: whom one organization's provider vouches for may not.
+fn unbound(call: &Call) -> Result<UserId, Problem> {
+    match own(call)? {
+        (user, None) => Ok(user),
+        _ => Err(Problem::new(
+            "forbidden",
+            "Sign in as yourself, not by an organization's provider, to choose this.",
+        )),
+    }
+}

@@ -38,6 +38,7 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(sources::list, sources::create))
         .routes(routes!(sources::remove))
         .routes(routes!(sources::take))
+        .routes(routes!(sources::show))
 }
 
 /// Where events are sent.

@@ -34,6 +34,8 @@ const STEP: u32 = 200;
 const BESIDE: usize = 16;
 /// How long is waited at most before looking again, hint or no hint.
 const POLL: Duration = Duration::from_secs(1);
+/// A cursor moves past what is none of its own so rarely, in microseconds.
+const REST_US: i64 = 5_000_000;
 /// For how long it is known that an event was consumed, in microseconds: longer than a dead letter is kept that may be taken back.
 const PROCESSED_US: i64 = 100 * 86_400_000_000;
 
@@ -226,8 +228,15 @@ impl Consuming {
         let first = async { if self.consumer.is_from_the_start() { Ok(0) } else { self.log.head().await } };
         let cursor = cursor(self.store.as_ref(), &cx, name, first, now).await?;
         let filter = EventFilter { kinds: self.consumer.kinds(), ..EventFilter::default() };
+        // Everything up to here has its position: what is not among the events that are found is none of this consumer's.
+        let head = self.log.head().await?;
         let events = self.log.events_after(Scope::System, cursor.position, STEP, &filter).await?;
-        let Some(last) = events.last() else { return Ok(0) };
+        let is_all = events.len() < usize::try_from(STEP).unwrap_or(usize::MAX);
+        let last = events.last().map_or(cursor.position, |last| last.position);
+        let position = if is_all { head.max(last) } else { last };
+        if events.is_empty() && (position == cursor.position || now.since(cursor.updated_at) < REST_US) {
+            return Ok(0);
+        }
         let mut streams: HashMap<&str, Vec<&Envelope>> = HashMap::new();
         for event in &events {
             streams.entry(&event.stream).or_default().push(event);
@@ -242,12 +251,7 @@ impl Consuming {
             },
         );
         taking.await?;
-        let moved = EventCursor {
-            position: last.position,
-            version: cursor.version + 1,
-            updated_at: now,
-            ..cursor.clone()
-        };
+        let moved = EventCursor { position, version: cursor.version + 1, updated_at: now, ..cursor.clone() };
         match self.store.commit(&cx, Commit::new().update(&cursor, &moved)).await {
             // Somebody else leads by now, and has taken them too: each was taken once.
             Err(error) if error.kind == StoreErrorKind::Conflict => {}
@@ -255,9 +259,11 @@ impl Consuming {
         }
         metrics::counter!("stoa_consumer_events_total", "consumer" => name)
             .increment(u64::try_from(events.len()).unwrap_or(0));
-        let late = self.clock.now().since(last.timestamp);
-        metrics::histogram!("stoa_consumer_delay_seconds", "consumer" => name)
-            .record(Duration::from_micros(late.unsigned_abs()).as_secs_f64());
+        if let Some(last) = events.last() {
+            let late = self.clock.now().since(last.timestamp);
+            metrics::histogram!("stoa_consumer_delay_seconds", "consumer" => name)
+                .record(Duration::from_micros(late.unsigned_abs()).as_secs_f64());
+        }
         Ok(events.len())
     }
 

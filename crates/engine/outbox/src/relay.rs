@@ -25,6 +25,8 @@ pub const RELAY: &str = "relay";
 const STEP: u32 = 500;
 /// How long is waited at most before looking again, hint or no hint.
 const POLL: Duration = Duration::from_secs(1);
+/// The most bytes of a message: what NATS takes unless it is told otherwise, less its headers.
+const BYTES_MAX: usize = 1_000_000;
 /// What is told a broker that has nothing, in microseconds: a day.
 const AGAIN_US: i64 = 86_400_000_000;
 
@@ -61,6 +63,17 @@ pub fn subject(event: &Envelope) -> String {
         Some(organization) => format!("org.{organization}.{}", event.kind),
         None => format!("installation.{}", event.kind),
     }
+}
+
+/// The message of an event. One that is too large for a broker says what happened without its payload, which is in the log: nobody's event
+/// holds up the others.
+fn message(event: &Envelope) -> Message {
+    let mut payload = serde_json::to_vec(event).unwrap_or_default();
+    if payload.len() > BYTES_MAX {
+        let bare = Envelope { payload: serde_json::Value::Null, ..event.clone() };
+        payload = serde_json::to_vec(&bare).unwrap_or_default();
+    }
+    Message { subject: subject(event), id: event.event_id.to_string(), payload }
 }
 
 /// Publishes the log.
@@ -160,16 +173,16 @@ impl Relay {
             })
         };
         let known = cursor(self.store.as_ref(), &cx, RELAY, async { Ok(0) }, now).await?;
-        let from = if known.mark.as_ref() == Some(&mark) { known.position } else { first.await? };
+        let from = match &known.mark {
+            Some(own) if *own == mark => known.position,
+            // What was never published comes too, however long ago it happened.
+            Some(_) => first.await?.min(known.position),
+            None => first.await?,
+        };
         let events = self.log.events_after(Scope::System, from, STEP, &EventFilter::default()).await?;
         if events.is_empty() && known.mark.as_ref() == Some(&mark) {
             return Ok(0);
         }
-        let message = |event: &Envelope| Message {
-            subject: subject(event),
-            id: event.event_id.to_string(),
-            payload: serde_json::to_vec(event).unwrap_or_default(),
-        };
         let messages: Vec<Message> = events.iter().map(message).collect();
         self.broker.publish(&messages).await?;
         let moved = EventCursor {

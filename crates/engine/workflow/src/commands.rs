@@ -11,7 +11,7 @@ use stoa_kernel::store::queue::PAYLOAD_BYTES_MAX;
 use stoa_kernel::store::{Commit, Json, Record as _, Store, StoreError, StoreErrorKind};
 
 use crate::advance::{advance, find_run};
-use crate::definition::{Registry, Workflow};
+use crate::definition::{Registry, Undo, Workflow};
 use crate::perform;
 use crate::record::{Run, RunState, Signal, StepRecord, StepState};
 use crate::told::RunStarted;
@@ -299,10 +299,13 @@ impl Runs {
                 "no step of the run can be tried again; fork it from a step".to_owned(),
             ));
         }
-        let error = run.error.clone().filter(|_| state == RunState::Compensating);
+        let is_undone = state == RunState::Compensating;
+        let (error, cancel_at) =
+            (run.error.clone().filter(|_| is_undone), run.cancel_at.filter(|_| is_undone));
         let going = Run {
             state,
             error,
+            cancel_at,
             finished_at: None,
             expires_at: None,
             version: run.version + 1,
@@ -323,9 +326,15 @@ impl Runs {
     /// Decides that another run begins with what this one had completed before a step.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when there is no such step, [`Error::Protected`].
+    /// [`Error::Invalid`] when there is no such step, [`Error::WrongState`] while it goes on, [`Error::Protected`].
     pub async fn fork(&self, cx: &Context, run: &Run, step: &str) -> Result<(Run, Commit), Error> {
         self.steered(cx, run)?;
+        if !run.state.is_over() {
+            return Err(Error::WrongState(format!(
+                "the run is {}; only one that is over is forked",
+                run.state
+            )));
+        }
         let journal = self.journal(cx, run.id).await?;
         let from = journal.iter().find(|entry| entry.step == step).map(|entry| entry.sequence);
         let from = from.ok_or_else(|| {
@@ -360,7 +369,15 @@ impl Runs {
             .take_while(|entry| entry.state == StepState::Completed);
         let commit = Commit::new().insert(&fork).event(&RunStarted::of(&fork));
         let commit = kept.fold(commit, |commit, entry| {
-            commit.insert(&StepRecord { run_id: id, expires_at: None, version: 1, ..entry.clone() })
+            // What another run did is not this one's to undo.
+            let kept = StepRecord {
+                run_id: id,
+                undo: Json(Undo::Nothing),
+                expires_at: None,
+                version: 1,
+                ..entry.clone()
+            };
+            commit.insert(&kept)
         });
         let commit = commit.job(advance(id, fork.organization_id)).note("run.forked", "run", &run.id);
         Ok((fork, commit))

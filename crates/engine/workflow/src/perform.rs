@@ -21,6 +21,12 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 /// The longest pause before another attempt, in microseconds.
 const WAIT_US_MAX: i64 = 3_600_000_000;
 
+/// Why a job is tried again although the step was not: the store refused, or the process does not know the definition.
+const NO_ATTEMPT: [&str; 2] = ["store_refused", UNKNOWN];
+const UNKNOWN: &str = "definition_unknown";
+/// How long a job waits for a process that knows the definition, in microseconds.
+const UNKNOWN_US: i64 = 2_000_000;
+
 /// The kind of the job that performs an activity. The step says how often it is tried; the job never gives up before.
 pub static PERFORM: Kind = Kind {
     timeout: TIMEOUT_MAX.saturating_add(Duration::from_secs(60)),
@@ -75,14 +81,17 @@ impl Handler for Perform {
 impl Perform {
     async fn perform(&self, work: &Work, run: &Run, step: &StepRecord) -> Result<Commit, Failed> {
         let policy = step.policy.0;
-        let attempt = work.job.attempts;
+        // What the store or this process could not do is no attempt of the step.
+        let passed =
+            work.job.errors.0.iter().filter(|error| NO_ATTEMPT.contains(&error.code.as_str())).count();
+        let attempt = (work.job.attempts - i64::try_from(passed).unwrap_or(0)).max(1);
         let outcome = if attempt > i64::from(policy.attempts_max) {
             Err(Failed {
                 code: "worker_lost",
                 ..Failed::never("its workers were not heard of any more, each time")
             })
         } else {
-            self.attempt(work, run, step).await?
+            self.attempt(work, run, step, attempt).await?
         };
         let is_undoing = step.state == StepState::Undoing;
         let mut after = StepRecord {
@@ -120,12 +129,11 @@ impl Perform {
         work: &Work,
         run: &Run,
         step: &StepRecord,
+        attempt: i64,
     ) -> Result<Result<Outcome, Failed>, Failed> {
         let workflow = self.registry.get(&run.workflow, run.definition).ok_or_else(|| {
-            Failed::later(format!(
-                "this process does not know version {} of {}",
-                run.definition, run.workflow
-            ))
+            let why = format!("this process does not know version {} of {}", run.definition, run.workflow);
+            Failed { code: UNKNOWN, after_us: Some(UNKNOWN_US), ..Failed::later(why) }
         })?;
         let (name, output) = match (&step.undo.0, step.state) {
             (Undo::By(name), StepState::Undoing) => {
@@ -151,7 +159,7 @@ impl Perform {
             now: step.started_at,
             seed: lot.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes)),
             idempotency_key,
-            attempt: work.job.attempts,
+            attempt,
         };
         let timeout = Duration::from_millis(step.policy.0.timeout_ms).min(TIMEOUT_MAX);
         let doing = AssertUnwindSafe(activity.perform(&at)).catch_unwind();

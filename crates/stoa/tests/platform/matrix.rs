@@ -27,6 +27,7 @@ fn address(rule: &Rule, organization: &str) -> String {
         "{member}" => "mem_0000000000001".to_owned(),
         "{invitation}" => "inv_0000000000001".to_owned(),
         "{key}" => "key_0000000000001".to_owned(),
+        "{hook}" => "hok_0000000000001".to_owned(),
         "{notification}" => "ntf_0000000000001".to_owned(),
         "{template}" => "role_changed".to_owned(),
         "{channel}" => "email".to_owned(),

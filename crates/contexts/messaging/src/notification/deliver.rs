@@ -13,6 +13,7 @@ use stoa_kernel::store::{BoxFuture, Commit, Job, Record as _, Store};
 use stoa_runtime::mail::{Letter, Mailer, Unsent, Wanted};
 
 use super::People;
+use super::inbox::muted_until;
 use super::record::{Notification, NotificationDelivery};
 use crate::letter::Letters;
 
@@ -88,10 +89,21 @@ impl Notify {
         let Some(notification) = store.find(cx, about).await? else {
             return Ok(Commit::new().delete(&delivery));
         };
+        if let Some(until) = muted_until(store, cx, delivery.user_id, self.clock.now()).await? {
+            let later = NotificationDelivery { next_at: until, ..next(&delivery, "queued") };
+            return Ok(Commit::new().update(&delivery, &later).job(job(&later, Some(until))));
+        }
         let sending = NotificationDelivery { attempts: delivery.attempts + 1, ..next(&delivery, "sending") };
         store.commit(cx, Commit::new().update(&delivery, &sending)).await?;
         let sent = match self.letter(&notification, &delivery.id.to_string()).await {
-            Ok(Some(letter)) => self.mailer.send(&letter).await,
+            // What a server answers quotes the address, often: it is for the log, which leaves addresses out.
+            Ok(Some(letter)) => self.mailer.send(&letter).await.map_err(|unsent| {
+                tracing::warn!(delivery = %delivery.id, ?unsent, "a letter was not taken");
+                match unsent {
+                    Unsent::Later(_) => Unsent::Later("the mail server did not take it".to_owned()),
+                    Unsent::Never(_) => Unsent::Never("the mail server refused it for good".to_owned()),
+                }
+            }),
             Ok(None) => Err(Unsent::Never("there is no address to write to".to_owned())),
             Err(why) if why.is_final => Err(Unsent::Never(why.message)),
             Err(why) => Err(Unsent::Later(why.message)),

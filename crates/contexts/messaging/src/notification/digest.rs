@@ -14,7 +14,7 @@ use stoa_kernel::store::{BoxFuture, Commit, Job, Priority, Record as _, Store, S
 use stoa_runtime::mail::{SEND, Wanted};
 
 use super::People;
-use super::inbox::titled;
+use super::inbox::{muted_until, titled};
 use super::record::{Notification, NotificationDelivery};
 use crate::letter::Letters;
 
@@ -59,6 +59,17 @@ impl Digester {
         user: UserId,
         waiting: &[NotificationDelivery],
     ) -> Result<(), Failed> {
+        if let Some(until) = muted_until(self.store.as_ref(), cx, user, self.clock.now()).await? {
+            let put_off = waiting.iter().fold(Commit::new(), |commit, delivery| {
+                let later = NotificationDelivery {
+                    next_at: until,
+                    version: delivery.version + 1,
+                    ..delivery.clone()
+                };
+                commit.update(delivery, &later)
+            });
+            return self.store.commit(cx, put_off).await.map(drop).map_err(Failed::from);
+        }
         let ids: Vec<NotificationId> = waiting.iter().map(|delivery| delivery.notification_id).collect();
         let about = self.store.list(cx, Notification::select().is_in(Notification::ID, &ids)).await?;
         let mut titles: Vec<String> =
@@ -108,16 +119,27 @@ impl Handler for Digester {
                 .ascending(NotificationDelivery::ID)
                 .limit(STEP);
             let mut users: BTreeMap<i64, Vec<NotificationDelivery>> = BTreeMap::new();
-            for delivery in self.store.list(&work.cx, due).await? {
+            let due = self.store.list(&work.cx, due).await?;
+            let is_all = due.len() < usize::try_from(STEP).unwrap_or(usize::MAX);
+            for delivery in due {
                 users.entry(delivery.user_id.to_i64()).or_default().push(delivery);
             }
-            let count = users.len();
+            let (mut letters, mut is_failed) = (0, false);
             for waiting in users.into_values() {
-                if let Some(first) = waiting.first() {
-                    self.write(&work.cx, first.user_id, &waiting).await?;
+                let Some(first) = waiting.first() else { continue };
+                match self.write(&work.cx, first.user_id, &waiting).await {
+                    Ok(()) => letters += 1,
+                    // One whose letter cannot be written holds up nobody else's.
+                    Err(why) => {
+                        is_failed = true;
+                        tracing::warn!(user = %first.user_id, code = why.code, message = why.message, "a digest could not be written; it is tried again");
+                    }
                 }
             }
-            Ok(Done { result: Some(json!({"letters": count})), ..Done::default() })
+            // There may be more than fit into a round.
+            let again =
+                if is_all || is_failed { Commit::new() } else { Commit::new().job(DIGEST.job(&json!({}))) };
+            Ok(Done { commit: again, result: Some(json!({"letters": letters})) })
         })
     }
 }

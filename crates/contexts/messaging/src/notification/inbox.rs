@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use stoa_kernel::clock::{Clock, Micros};
 use stoa_kernel::context::{Context, Scope};
 use stoa_kernel::id::{NotificationDeliveryId, NotificationId, OrganizationId, UserId};
-use stoa_kernel::store::{Aggregate, Commit, Event, EventType, Query, Record as _, Store};
+use stoa_kernel::store::{Aggregate, Commit, Event, EventType, Query, Record as _, Store, StoreError};
 use stoa_runtime::mail::Wanted;
 
 use super::deliver::job;
@@ -86,6 +86,18 @@ pub struct Shown {
     pub body: String,
 }
 
+/// Until when nothing leaves the application to a user; `None` where everything does.
+pub(super) async fn muted_until(
+    store: &dyn Store,
+    cx: &Context,
+    user: UserId,
+    now: Micros,
+) -> Result<Option<Micros>, StoreError> {
+    let own = NotificationSettings::select().eq(NotificationSettings::USER_ID, &user);
+    let found = store.find(&cx.within(Scope::System), own).await?;
+    Ok(found.and_then(|settings| settings.mute_until).filter(|until| now < *until))
+}
+
 /// The title and the body of a notification; its name where its template is not there any more.
 pub(super) fn titled(letters: &Letters, notification: &Notification) -> (String, String) {
     let variables =
@@ -142,6 +154,23 @@ impl Inbox {
         query.descending(Notification::ID)
     }
 
+    /// What a user was told after a notification, the oldest first.
+    #[must_use]
+    pub fn newer(
+        user: UserId,
+        organization: Option<OrganizationId>,
+        after: NotificationId,
+    ) -> Query<Notification> {
+        let mut query = Notification::select()
+            .eq(Notification::USER_ID, &user)
+            .eq(Notification::IS_SHOWN, &true)
+            .gt(Notification::ID, &after);
+        if let Some(organization) = organization {
+            query = query.eq(Notification::ORGANIZATION_ID, &organization.to_i64());
+        }
+        query.ascending(Notification::ID)
+    }
+
     /// Notifications as they are read.
     #[must_use]
     pub fn shown(&self, notifications: Vec<Notification>) -> Vec<Shown> {
@@ -179,8 +208,14 @@ impl Inbox {
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn read_one(&self, cx: &Context, user: UserId, id: NotificationId) -> Result<Commit, Error> {
-        let own = Self::query(user, None, false).eq(Notification::ID, &id);
+    pub async fn read_one(
+        &self,
+        cx: &Context,
+        user: UserId,
+        organization: Option<OrganizationId>,
+        id: NotificationId,
+    ) -> Result<Commit, Error> {
+        let own = Self::query(user, organization, false).eq(Notification::ID, &id);
         let found =
             self.store.find(&cx.within(Scope::System), own).await?.ok_or(Error::NotFound("notification"))?;
         Ok(if found.read_at.is_some() { Commit::new() } else { self.read(&found) })

@@ -37,9 +37,13 @@ pub const ATTEMPTS_MAX: i64 = 10;
 /// An endpoint that failed for so long, whatever was sent, is sent nothing more, in microseconds: 5 days.
 const GIVE_UP_US: i64 = 5 * 86_400_000_000;
 /// So many attempts at an endpoint are under way at once, in each process.
-const PLACES: u32 = 4;
-/// How long a delivery waits for a place, in microseconds.
-const PLACE_US: i64 = 1_000_000;
+const PLACES: u32 = 8;
+/// How long an attempt takes, as long as nothing is known of an endpoint, in microseconds.
+const TOOK_US: i64 = 50_000;
+/// Between two deliveries that wait for an endpoint whose breaker is open, in microseconds.
+const OPEN_US: i64 = 5_000_000;
+/// How far ahead deliveries are put off, in microseconds: an hour.
+const HORIZON_US: i64 = 3_600_000_000;
 /// How much of an answer is kept, in bytes.
 const EXCERPT: usize = 1_024;
 /// Opens after three failures within a minute that are half of the attempts or more; then one attempt every five seconds tries it.
@@ -63,6 +67,23 @@ pub(super) fn job(delivery: &WebhookDelivery, run_at: Option<Micros>) -> Job {
 struct Lane {
     under_way: u32,
     breaker: Breaker,
+    /// How long attempts take, smoothed.
+    took_us: i64,
+    /// When the next one that waits has its turn: each has a time of its own, so that what waits is looked at about once.
+    turn: Micros,
+}
+
+impl Lane {
+    /// When one more that waits has its turn, not before `wait_us` from now.
+    fn queue(&mut self, now: Micros, wait_us: i64, apart_us: i64, lot: i64) -> Micros {
+        let turn = self.turn.max(now.plus(wait_us));
+        self.turn = turn.plus(apart_us);
+        if turn.since(now) <= HORIZON_US {
+            return turn;
+        }
+        self.turn = now.plus(HORIZON_US);
+        now.plus(HORIZON_US / 2 + lot % (HORIZON_US / 2))
+    }
 }
 
 /// Sends events.
@@ -87,6 +108,7 @@ struct Place<'d> {
     deliver: &'d Deliver,
     endpoint: WebhookEndpointId,
     generation: u64,
+    start: Micros,
     is_well: bool,
 }
 
@@ -96,6 +118,10 @@ impl Drop for Place<'_> {
         if let Some(lane) = self.deliver.lanes().get_mut(&self.endpoint) {
             lane.under_way = lane.under_way.saturating_sub(1);
             lane.breaker.record(self.generation, self.is_well, now);
+            lane.took_us = (lane.took_us * 3 + now.since(self.start)) / 4;
+            if self.is_well {
+                lane.turn = lane.turn.min(now);
+            }
         }
     }
 }
@@ -119,21 +145,34 @@ impl Deliver {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place at an endpoint, or in how many microseconds there may be one.
-    fn place(&self, endpoint: WebhookEndpointId) -> Result<Place<'_>, i64> {
-        let now = self.clock.now();
+    /// A place at an endpoint, or when to ask again.
+    fn place(&self, endpoint: WebhookEndpointId) -> Result<Place<'_>, Micros> {
+        let (now, lot) = (self.clock.now(), self.lot());
         let mut lanes = self.lanes();
         if lanes.len() >= LANES_MAX {
             lanes.retain(|_, lane| lane.under_way > 0);
         }
-        let lane =
-            lanes.entry(endpoint).or_insert_with(|| Lane { under_way: 0, breaker: Breaker::new(BREAKER) });
+        let lane = lanes.entry(endpoint).or_insert_with(|| Lane {
+            under_way: 0,
+            breaker: Breaker::new(BREAKER),
+            took_us: TOOK_US,
+            turn: Micros(0),
+        });
         if lane.under_way >= PLACES {
-            return Err(PLACE_US);
+            let apart_us = (lane.took_us / i64::from(PLACES)).max(2_000);
+            return Err(lane.queue(now, apart_us, apart_us, lot));
         }
-        let generation = lane.breaker.admit(now).map_err(|wait_us| wait_us.max(PLACE_US))?;
-        lane.under_way += 1;
-        Ok(Place { deliver: self, endpoint, generation, is_well: false })
+        match lane.breaker.admit(now) {
+            Err(wait_us) => Err(lane.queue(now, wait_us.max(1_000_000), OPEN_US, lot)),
+            Ok(generation) => {
+                lane.under_way += 1;
+                Ok(Place { deliver: self, endpoint, generation, start: now, is_well: false })
+            }
+        }
+    }
+
+    fn lot(&self) -> i64 {
+        self.entropy.bytes::<8>().map_or(0, i64::from_le_bytes) & i64::MAX
     }
 
     async fn deliver(&self, cx: &Context, id: WebhookDeliveryId) -> Result<Commit, Failed> {
@@ -154,8 +193,7 @@ impl Deliver {
         };
         let mut place = match self.place(endpoint.id) {
             Ok(place) => place,
-            Err(wait_us) => {
-                let at = now.plus(wait_us);
+            Err(at) => {
                 let waiting = WebhookDelivery { next_at: Some(at), ..next(&delivery, "pending") };
                 return Ok(Commit::new().update(&delivery, &waiting).job(job(&waiting, Some(at))));
             }
@@ -273,8 +311,7 @@ impl Deliver {
 
     /// A pause, up to a tenth longer: what failed together does not come back together.
     fn jittered(&self, pause_us: i64) -> i64 {
-        let lot = self.entropy.bytes::<8>().map_or(0, i64::from_le_bytes) & i64::MAX;
-        pause_us.saturating_add(lot % (pause_us / 10).max(1))
+        pause_us.saturating_add(self.lot() % (pause_us / 10).max(1))
     }
 
     /// Remembers since when an endpoint fails; after five days it is sent nothing more. What cannot be remembered now is with the next.

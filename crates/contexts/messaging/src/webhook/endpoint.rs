@@ -342,14 +342,25 @@ impl Endpoints {
         Ok((endpoint, secret, commit))
     }
 
-    /// Decides that an endpoint is changed.
+    /// Decides that an endpoint is changed. One that is let go on, or is elsewhere, is judged anew.
     ///
     /// # Errors
     /// [`Error::Invalid`].
-    pub fn change(&self, before: &Endpoint, change: Change) -> Result<(Endpoint, Commit), Error> {
+    pub async fn change(
+        &self,
+        cx: &Context,
+        before: &Endpoint,
+        change: Change,
+    ) -> Result<(Endpoint, Commit), Error> {
+        let is_anew = change.is_active == Some(true) || change.url.is_some();
         let draft = Endpoint { version: before.version + 1, updated_at: self.clock.now(), ..before.clone() };
         let after = self.changed(draft, change)?;
-        let commit = Commit::new().update(before, &after).event(&EndpointUpdated::of(&after));
+        let mut commit = Commit::new().update(before, &after).event(&EndpointUpdated::of(&after));
+        let state = self.store.find(cx, WebhookState::select().eq(WebhookState::ID, &before.id)).await?;
+        if let Some(state) = state.filter(|state| is_anew && state.failing_since.is_some()) {
+            let anew = WebhookState { failing_since: None, version: state.version + 1, ..state.clone() };
+            commit = commit.update(&state, &anew);
+        }
         Ok((after, commit))
     }
 
@@ -455,7 +466,7 @@ impl Endpoints {
         Commit::new().update(delivery, &after).job(job(&after, None))
     }
 
-    /// Decides that what failed since a time is sent again, the oldest 200: how many, and whether there are more.
+    /// Decides that what failed or was cancelled since a time is sent again, the oldest 200: how many, and whether there are more.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -467,7 +478,7 @@ impl Endpoints {
     ) -> Result<(usize, bool, Commit), Error> {
         let failed = WebhookDelivery::select()
             .eq(WebhookDelivery::ENDPOINT_ID, &endpoint.id)
-            .eq(WebhookDelivery::STATE, &"failed".to_owned())
+            .is_in(WebhookDelivery::STATE, &["failed".to_owned(), "cancelled".to_owned()])
             .ge(WebhookDelivery::CREATED_AT, &since)
             .ascending(WebhookDelivery::ID);
         let mut failed = self.store.list(cx, failed.limit(REPLAYS_MAX + 1)).await?;

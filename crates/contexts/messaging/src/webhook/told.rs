@@ -87,8 +87,6 @@ pub(crate) struct HookReceived {
     source_id: String,
     /// What the sender calls it.
     external_id: String,
-    /// What it says.
-    body: Value,
 }
 
 impl HookReceived {
@@ -98,7 +96,6 @@ impl HookReceived {
             hook_id: hook.id.to_string(),
             source_id: hook.source_id.to_string(),
             external_id: hook.external_id.clone(),
-            body: hook.body.0.clone(),
         }
     }
 }
@@ -107,16 +104,15 @@ impl Event for HookReceived {
     const TYPE: EventType = EventType {
         name: "hook.received",
         version: 1,
-        about: "A webhook of somebody else was taken: its signature is good, and it is new.",
+        about: "A webhook of somebody else was taken: its signature is good, and it is new. `/v1/received-hooks/{hook}` has what it says.",
         schema: || {
             json!({
                 "type": "object",
-                "required": ["hookId", "sourceId", "externalId", "body"],
+                "required": ["hookId", "sourceId", "externalId"],
                 "properties": {
                     "hookId": {"type": "string", "description": "Which."},
                     "sourceId": {"type": "string", "description": "From where."},
-                    "externalId": {"type": "string", "description": "What the sender calls it."},
-                    "body": {"description": "What it says."}
+                    "externalId": {"type": "string", "description": "What the sender calls it."}
                 },
                 "additionalProperties": false
             })

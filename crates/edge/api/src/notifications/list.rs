@@ -81,11 +81,11 @@ pub(crate) async fn unread(State(platform): State<Arc<Platform>>, call: Call) ->
     responses((status = 204, description = "It is read."))
 )]
 pub(crate) async fn read(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
-    let (user, _) = own(&call)?;
+    let (user, organization) = own(&call)?;
     let id: NotificationId = call.part("notification")?;
     let call = call.within(Scope::System);
     let decide = async {
-        let read = platform.inbox.read_one(&call.caller.cx, user, id).await;
+        let read = platform.inbox.read_one(&call.caller.cx, user, organization, id).await;
         Ok((Empty, read.map_err(|error| problem(&error))?))
     };
     call.change(&platform, StatusCode::NO_CONTENT, decide, refusal).await

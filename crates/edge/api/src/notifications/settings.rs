@@ -9,7 +9,7 @@ use stoa_kernel::context::Scope;
 use stoa_messaging::notification::{Channel, Digest, NotificationSettings, SettingsChange};
 use utoipa::ToSchema;
 
-use super::own;
+use super::{own, unbound};
 use crate::body::body;
 use crate::call::{self, Call, Empty};
 use crate::jobs::submit::Time;
@@ -65,7 +65,7 @@ body! {
     responses((status = 200, description = "Now like this.", body = View))
 )]
 pub(crate) async fn set(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
-    let (user, _) = own(&call)?;
+    let user = unbound(&call)?;
     let body = PatchBody::read(&call)?;
     let change = SettingsChange {
         mute_until: body.mute_until.map(|until| until.map(|time| time.0)),
@@ -143,7 +143,7 @@ body! {
     responses((status = 204, description = "It is so now."))
 )]
 pub(crate) async fn prefer(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
-    let (user, _) = own(&call)?;
+    let user = unbound(&call)?;
     let (template, channel): (String, Channel) = (call.part("template")?, call.part("channel")?);
     let body = PreferBody::read(&call)?;
     let on = body.on.ok_or_else(|| crate::render::invalid(&[("/on", "is required".to_owned())]))?;

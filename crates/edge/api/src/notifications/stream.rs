@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,40 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Between two looks, where nobody says that something happened.
 const LOOK: Duration = Duration::from_secs(1);
 /// The most of a look.
-const STEP: u32 = 100;
+const STEP: u32 = 500;
+
+/// Ids are not in the order of commits: so far back it is looked for what came later, in milliseconds.
+const BACK_MS: u64 = 10_000;
+/// The most ids that are remembered; fewer come within that time.
+const REMEMBERED_MAX: usize = 2_000;
+
+/// What a stream has shown.
+struct Seen {
+    /// After which it begins.
+    begin: NotificationId,
+    newest: NotificationId,
+    ids: VecDeque<NotificationId>,
+}
+
+impl Seen {
+    fn note(&mut self, id: NotificationId) {
+        self.newest = if id.raw() > self.newest.raw() { id } else { self.newest };
+        self.ids.push_back(id);
+        if self.ids.len() > REMEMBERED_MAX {
+            self.ids.pop_front();
+        }
+    }
+
+    fn has(&self, id: NotificationId) -> bool {
+        self.ids.contains(&id)
+    }
+
+    /// After which it is looked for more.
+    fn floor(&self) -> NotificationId {
+        let back = self.newest.raw().saturating_sub(BACK_MS << 22).max(self.begin.raw());
+        NotificationId::from_raw(back).unwrap_or(self.newest)
+    }
+}
 
 /// What is told as it comes.
 #[derive(ToSchema)]
@@ -68,15 +102,29 @@ pub(crate) async fn stream(
         .try_acquire_owned()
         .map_err(|_| Problem::new("overloaded", "Too many streams are open.").retry_after(5))?;
     let hints = platform.feed.subscribe();
-    let state = (platform, call, place, hints, after, Vec::<Notification>::new());
+    let state = (
+        platform,
+        call,
+        place,
+        hints,
+        Seen { begin: after, newest: after, ids: VecDeque::new() },
+        VecDeque::new(),
+    );
     let events = stream::unfold(state, move |state| async move {
-        let (platform, call, place, mut hints, mut after, mut waiting) = state;
+        let (platform, call, place, mut hints, mut seen, mut waiting): (
+            _,
+            _,
+            _,
+            _,
+            Seen,
+            VecDeque<Notification>,
+        ) = state;
         let cx = call.caller.cx.within(Scope::System);
         let mut phase = platform.health.phases();
         loop {
-            if !waiting.is_empty() {
-                let next = waiting.remove(0);
-                after = next.id;
+            if let Some(next) = waiting.pop_front() {
+                let id = next.id;
+                seen.note(id);
                 let shown = platform.inbox.shown(vec![next]);
                 let text =
                     shown.first().map(|shown| serde_json::to_string(&View::of(shown)).unwrap_or_default());
@@ -84,16 +132,15 @@ pub(crate) async fn stream(
                     .id(after.to_string())
                     .event("notification")
                     .data(text.unwrap_or_default());
-                return Some((Ok(event), (platform, call, place, hints, after, waiting)));
+                return Some((Ok(event), (platform, call, place, hints, seen, waiting)));
             }
             if !is_still_good(&platform, &call.caller).await {
                 return None;
             }
             hints.mark_unchanged();
-            let newer = Inbox::query(user, organization, false).gt(Notification::ID, &after).limit(STEP);
-            waiting = platform.store.list(&cx, newer).await.ok()?;
-            // The oldest first.
-            waiting.reverse();
+            let newer = Inbox::newer(user, organization, seen.floor()).limit(STEP);
+            let found = platform.store.list(&cx, newer).await.ok()?;
+            waiting.extend(found.into_iter().filter(|one| !seen.has(one.id)));
             if waiting.is_empty() {
                 tokio::select! {
                     _ = tokio::time::timeout(LOOK, hints.changed()) => {}

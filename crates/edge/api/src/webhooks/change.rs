@@ -50,7 +50,7 @@ pub(crate) async fn change(State(platform): State<Arc<Platform>>, call: Call) ->
     let decide = async {
         let endpoint = named(&platform, &call).await?;
         call.matches(&endpoint.id, endpoint.version)?;
-        let changed = platform.endpoints.change(&endpoint, change);
+        let changed = platform.endpoints.change(&call.caller.cx, &endpoint, change).await;
         let (after, commit) = changed.map_err(|error| problem(&error))?;
         Ok((View::of(&after, None), commit))
     };

@@ -239,7 +239,7 @@ struct Replayed {
 
 /// Send again what failed
 ///
-/// The oldest 200 deliveries of the endpoint that failed since a time, all or none of them.
+/// The oldest 200 deliveries of the endpoint that failed or were cancelled since a time, all or none of them.
 #[utoipa::path(
     post, path = "/v1/webhooks/{webhook}/replay", tag = "webhooks", operation_id = "replayWebhook",
     params(("webhook" = String, Path, description = "Its id")),

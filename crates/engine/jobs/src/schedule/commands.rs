@@ -170,13 +170,16 @@ impl Schedules {
             return Err(Error::Protected(before.kind.clone()));
         }
         let now = self.clock.now();
-        let is_retimed = change.timing.is_some() || change.is_paused.is_some();
+        let is_other = change.timing.as_ref().is_some_and(|timing| *timing != before.timing.0);
+        let is_turned = change.is_paused.is_some_and(|is| is != before.paused_at.is_some());
+        let is_retimed = is_other || is_turned;
         let draft = Schedule { version: before.version + 1, updated_at: now, ..before.clone() };
         let after = self.changed(draft, change, now)?;
         let mut commit = Commit::new().update(before, &after).event(&ScheduleUpdated::of(&after));
         let mut retimed = clock.clone();
         if is_retimed {
-            retimed.next_at = next(&after, now);
+            // The clock of this process may be behind that of the database: what has fired, has.
+            retimed.next_at = next(&after, now.max(clock.last_at.unwrap_or(now)));
             retimed.version += 1;
             commit = commit.update(clock, &retimed);
         }

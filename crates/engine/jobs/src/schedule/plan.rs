@@ -9,7 +9,7 @@ use super::{Misfire, NEVER, Timing};
 /// What fires so much later than it was to, was missed; in microseconds.
 pub const MISSED_US: i64 = 60_000_000;
 /// How many instants that were missed are looked at.
-const LOOKS_MAX: usize = 100_000;
+const LOOKS_MAX: usize = 5_000;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,6 +29,7 @@ pub fn plan(timing: &Timing, misfire: Misfire, catch_up_max: usize, next: Micros
     if next > now {
         return Plan { next, ..Plan::default() };
     }
+    let Some(timing) = timing.read() else { return Plan { next: NEVER, ..Plan::default() } };
     let limit = now.plus(-MISSED_US);
     let mut missed = VecDeque::new();
     let (mut skipped, mut looks, mut instant) = (0, 0, Some(next));

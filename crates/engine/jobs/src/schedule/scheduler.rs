@@ -25,7 +25,7 @@ pub const LEASE_US: i64 = 15_000_000;
 /// Between two looks, at most.
 const LOOK: Duration = Duration::from_secs(1);
 /// The most schedules that are looked at in a step.
-const STEP: u32 = 200;
+const STEP: u32 = 50;
 
 /// A schedule of Stoa's own: what keeps the installation in order.
 #[derive(Debug, Clone, Copy)]
@@ -122,9 +122,10 @@ impl Scheduler {
         // By the clock of the database, which all processes share: theirs may be wrong by minutes.
         let now = lease.expires.plus(-LEASE_US);
         let cx = self.context();
-        if !std::mem::replace(is_leading, true) {
+        if !*is_leading {
             tracing::info!("this process fires schedules");
             self.declare(&cx, now).await?;
+            *is_leading = true;
         }
         let due = ScheduleClock::select().le(ScheduleClock::NEXT_AT, &now).ascending(ScheduleClock::NEXT_AT);
         let (mut after, mut is_any_done) = (None, false);
@@ -132,7 +133,8 @@ impl Scheduler {
             let page = self.store.page(&cx, due.clone(), PageRequest { limit: STEP, after }).await?;
             is_any_done |= self.fire_all(&cx, &page.items, now).await?;
             after = page.next;
-            if after.is_none() {
+            // Much may be due: leadership does not end over it.
+            if after.is_none() || self.leases.acquire(LEASE_NAME, &self.holder, LEASE_US).await?.is_none() {
                 break;
             }
         }

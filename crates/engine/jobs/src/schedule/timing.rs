@@ -95,25 +95,72 @@ impl Timing {
         }
     }
 
+    /// Reads it, once for many instants. `None` where it cannot be read any more.
+    #[must_use]
+    pub fn read(&self) -> Option<Read> {
+        Some(match self {
+            Self::Once { at } => Read::Once(*at),
+            Self::Every { seconds, from } => {
+                Read::Every { period_us: seconds.max(&1).saturating_mul(1_000_000), from: *from }
+            }
+            Self::Cron { expression, time_zone } => {
+                Read::Cron { cron: Box::new(parse(expression).ok()?), zone: TimeZone::get(time_zone).ok()? }
+            }
+        })
+    }
+
+    /// The first instant after another at which it fires; `None` when it never does again.
+    #[must_use]
+    pub fn after(&self, instant: Micros) -> Option<Micros> {
+        self.read()?.after(instant)
+    }
+
+    /// The instants after another at which it fires.
+    pub fn following(&self, instant: Micros) -> impl Iterator<Item = Micros> {
+        let read = self.read();
+        let first = read.as_ref().and_then(|read| read.after(instant));
+        std::iter::successors(first, move |last| read.as_ref()?.after(*last))
+    }
+}
+
+/// A timing that was read.
+#[derive(Debug, Clone)]
+pub enum Read {
+    /// By the clocks of a place.
+    Cron {
+        /// What they show.
+        cron: Box<croner::Cron>,
+        /// Where.
+        zone: TimeZone,
+    },
+    /// In an interval.
+    Every {
+        /// How long, in microseconds.
+        period_us: i64,
+        /// From when on.
+        from: Micros,
+    },
+    /// Once.
+    Once(Micros),
+}
+
+impl Read {
     /// The first instant after another at which it fires; `None` when it never does again.
     #[must_use]
     pub fn after(&self, instant: Micros) -> Option<Micros> {
         match self {
-            Self::Once { at } => (*at > instant).then_some(*at),
-            Self::Every { seconds, from } => {
-                let period = seconds.max(&1).saturating_mul(1_000_000);
+            Self::Once(at) => (*at > instant).then_some(*at),
+            Self::Every { period_us, from } => {
                 let passed = instant.0.saturating_sub(from.0);
-                let count = if passed < 0 { 0 } else { passed / period + 1 };
-                Some(from.plus(period.checked_mul(count)?))
+                let count = if passed < 0 { 0 } else { passed / period_us + 1 };
+                Some(from.plus(period_us.checked_mul(count)?))
             }
-            Self::Cron { expression, time_zone } => {
-                let zone = TimeZone::get(time_zone).ok()?;
-                let cron = parse(expression).ok()?;
-                let mut shown = civil(instant, &zone)?;
+            Self::Cron { cron, zone } => {
+                let mut shown = civil(instant, zone)?;
                 // In an hour that is shown for the second time, everything has fired already.
                 for _ in 0..LOOKS_MAX {
                     shown = cron.find_next_occurrence(&shown, false).ok()?;
-                    let found = resolve(shown, &zone)?;
+                    let found = resolve(shown, zone)?;
                     if found > instant {
                         return Some(found);
                     }
@@ -121,11 +168,6 @@ impl Timing {
                 None
             }
         }
-    }
-
-    /// The instants after another at which it fires.
-    pub fn following(&self, instant: Micros) -> impl Iterator<Item = Micros> {
-        std::iter::successors(self.after(instant), |last| self.after(*last))
     }
 }
 

@@ -124,7 +124,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "webhooks.concurrency",
-        "How many webhooks a worker sends at once, beside its jobs; at most four of them to one endpoint.",
+        "How many webhooks a worker sends at once, beside its jobs; at most eight of them to one endpoint.",
     ),
     key(
         "webhooks.pauses_s",
