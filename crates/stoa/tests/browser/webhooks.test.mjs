@@ -33,7 +33,8 @@ after(async () => {
 async function ask(path, body, organization) {
   const headers = { authorization: `Bearer ${stoa.operator}`, "content-type": "application/json" };
   if (organization) headers["stoa-organization"] = organization;
-  const answer = await fetch(`${stoa.api}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+  const asked = body ? { method: "POST", headers, body: JSON.stringify(body) } : { headers };
+  const answer = await fetch(`${stoa.api}${path}`, asked);
   assert.ok(answer.ok, await answer.clone().text());
   return answer.json();
 }
@@ -62,7 +63,9 @@ test("the reference library verifies what is sent, with both secrets while one i
   }
 });
 
-test("what the reference library signs is taken, once", async () => {
+test("what the reference library signs is taken, once, and told", async () => {
+  const url = `http://127.0.0.1:${server.address().port}/hook`;
+  await ask("/v1/webhooks", { url, events: ["hook.received"] }, "acme");
   const source = await ask("/v1/hook-sources", { name: "shop", kind: "standard" }, "acme");
   const body = JSON.stringify({ order: 7 });
   const send = (id, time, signature) =>
@@ -81,6 +84,10 @@ test("what the reference library signs is taken, once", async () => {
   const taken = await send("msg_1", now, signature);
   assert.deepEqual([taken.status, await taken.json()], [202, { isNew: true }]);
   assert.deepEqual(await (await send("msg_1", now, signature)).json(), { isNew: false });
+  const told = JSON.parse((await next()).body).payload;
+  assert.equal(told.externalId, "msg_1");
+  const hook = await ask(`/v1/received-hooks/${told.hookId}`, undefined, "acme");
+  assert.deepEqual([hook.body, hook.sourceId], [{ order: 7 }, source.id]);
   assert.equal((await send("msg_2", now, signature)).status, 403);
   const late = new Date(now.getTime() - 600_000);
   assert.equal((await send("msg_3", late, new Webhook(source.secret).sign("msg_3", late, body))).status, 403);

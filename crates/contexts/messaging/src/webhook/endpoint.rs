@@ -358,7 +358,7 @@ impl Endpoints {
         let mut commit = Commit::new().update(before, &after).event(&EndpointUpdated::of(&after));
         let state = self.store.find(cx, WebhookState::select().eq(WebhookState::ID, &before.id)).await?;
         if let Some(state) = state.filter(|state| is_anew && state.failing_since.is_some()) {
-            let anew = WebhookState { failing_since: None, version: state.version + 1, ..state.clone() };
+            let anew = WebhookState { failing_since: None, version: state.version + 1, ..state };
             commit = commit.update(&state, &anew);
         }
         Ok((after, commit))
