@@ -20,7 +20,8 @@ trap finish EXIT
 export STOA_LIMITS__BURST=1000000 STOA_LIMITS__PER_SECOND=1000000 STOA_LIMITS__ATTEMPTS_PER_MINUTE=1000000 LOG_LEVEL=warn
 export STOA_IDENTITY__PASSWORD_MEMORY_KIB=8192 STOA_IDENTITY__PASSWORD_PASSES=1
 export STOA_SECRETS__OPERATOR_TOKEN=stoa_op_for_fuzzing_the_api_only
-# Nothing leaves the machine: webhook endpoints with whatever address are made, and nobody sends to them.
+# Nothing leaves the machine: webhook endpoints with whatever address are made, and nobody sends to them. Nobody works either, so whoever waits
+# for work (`waitS`) waits as long as that says.
 export MODE=api,scheduler
 fuzz() {
     "$stoa" serve --listen 127.0.0.1:0 --data "$work/$1" > "$work/$1.screen" 2> "$work/$1.log" &
@@ -36,7 +37,7 @@ fuzz() {
         "$api/v1/auth/setup" | sed -n 's/.*"accessToken":"\([^"]*\)".*/\1/p')
     [ -n "$token" ] || { echo "the owner was not signed in" >&2; exit 1; }
     (cd "$work" && exec "$tool/bin/schemathesis" run "$api/openapi.json" --no-color -H "Authorization: Bearer $token" \
-        --exclude-path /v1/events/stream --exclude-path /v1/notifications/stream --exclude-operation-id-regex '^(signOutEverywhere|leaveOrganization|transferOrganization|archiveOrganization|purgeOrganization)$' --max-examples "${EXAMPLES:-8}" --seed 1 --phases examples,coverage,fuzzing \
+        --exclude-path /v1/events/stream --exclude-path /v1/notifications/stream --exclude-operation-id-regex '^(signOutEverywhere|leaveOrganization|transferOrganization|archiveOrganization|purgeOrganization)$' --max-examples "${EXAMPLES:-8}" --seed 1 --phases examples,coverage,fuzzing --request-timeout 70 \
         --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
         > "$work/$1.report" 2>&1) || { cat "$work/$1.report" "$work/$1.log" >&2; exit 1; }
     grep -E "generated, " "$work/$1.report"

@@ -124,6 +124,12 @@ async fn named(platform: &Platform, call: &Call) -> Result<Endpoint, Problem> {
     platform.endpoints.find(&call.caller.cx, id).await.map_err(|error| problem(&error))
 }
 
+/// Since when everything fails that is sent to an endpoint.
+async fn failing_since(platform: &Platform, call: &Call, of: &Endpoint) -> Result<Option<Micros>, Problem> {
+    let failing = platform.endpoints.failing(&call.caller.cx, std::slice::from_ref(of)).await;
+    Ok(failing.map_err(|error| problem(&error))?.into_iter().next().flatten())
+}
+
 /// Types of events, each read by itself.
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, Problem> {
     texts.iter().map(|text| text.parse().map_err(|message| invalid(&[("/events", message)]))).collect()

@@ -229,9 +229,13 @@ fn an_endpoint_that_fails_is_tried_again_and_then_not_any_more(app: &App) {
     let hung = until_delivery(app, &hanging, "failed");
     assert_eq!((&hung["history"][0]["status"], &hung["lastStatus"]), (&Value::Null, &Value::Null));
     assert!(hung["history"][0]["error"].as_str().unwrap().contains("in time"), "{hung}");
-    let shown =
-        ask(app, "GET", &format!("/v1/webhooks/{}", failing["id"].as_str().unwrap()), &Value::Null).json();
+    let path = format!("/v1/webhooks/{}", failing["id"].as_str().unwrap());
+    let shown = ask(app, "GET", &path, &Value::Null).json();
     assert!(shown["failingSince"].is_string() && shown["isActive"] == true, "{shown}");
+    let described = ask(app, "PATCH", &path, &json!({"description": "why"})).json();
+    assert_eq!(described["failingSince"], shown["failingSince"]);
+    assert_eq!(ask(app, "PATCH", &path, &json!({"active": true})).json()["failingSince"], Value::Null);
+    assert_eq!(ask(app, "GET", &path, &Value::Null).json()["failingSince"], Value::Null);
 }
 
 fn an_endpoint_that_is_gone_is_sent_nothing_more(app: &App) {

@@ -236,6 +236,14 @@ pub struct Change {
     pub is_active: Option<bool>,
 }
 
+impl Change {
+    /// Whether the endpoint is judged anew: it is let go on, or is elsewhere.
+    #[must_use]
+    pub fn is_anew(&self) -> bool {
+        self.is_active == Some(true) || self.url.is_some()
+    }
+}
+
 /// Where people ask for endpoints.
 pub struct Endpoints {
     /// Where they are.
@@ -352,7 +360,7 @@ impl Endpoints {
         before: &Endpoint,
         change: Change,
     ) -> Result<(Endpoint, Commit), Error> {
-        let is_anew = change.is_active == Some(true) || change.url.is_some();
+        let is_anew = change.is_anew();
         let draft = Endpoint { version: before.version + 1, updated_at: self.clock.now(), ..before.clone() };
         let after = self.changed(draft, change)?;
         let mut commit = Commit::new().update(before, &after).event(&EndpointUpdated::of(&after));

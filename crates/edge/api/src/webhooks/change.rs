@@ -6,7 +6,7 @@ use axum::response::Response;
 use stoa_http::Problem;
 use stoa_messaging::webhook::Change;
 
-use super::{Headers, View, named, patterns, problem};
+use super::{Headers, View, failing_since, named, patterns, problem};
 use crate::body::body;
 use crate::call::{Call, Empty};
 use crate::jobs::refusal;
@@ -50,9 +50,10 @@ pub(crate) async fn change(State(platform): State<Arc<Platform>>, call: Call) ->
     let decide = async {
         let endpoint = named(&platform, &call).await?;
         call.matches(&endpoint.id, endpoint.version)?;
+        let since = failing_since(&platform, &call, &endpoint).await?.filter(|_| !change.is_anew());
         let changed = platform.endpoints.change(&call.caller.cx, &endpoint, change).await;
         let (after, commit) = changed.map_err(|error| problem(&error))?;
-        Ok((View::of(&after, None), commit))
+        Ok((View::of(&after, since), commit))
     };
     call.change(&platform, StatusCode::OK, decide, refusal).await
 }
@@ -98,7 +99,8 @@ pub(crate) async fn rotate(State(platform): State<Arc<Platform>>, call: Call) ->
         let endpoint = named(&platform, &call).await?;
         let rotated = platform.endpoints.rotate(&endpoint, body.overlap_s.unwrap_or(86_400));
         let (after, secret, commit) = rotated.map_err(|error| problem(&error))?;
-        let view = View { secret: Some(secret.reveal().to_owned()), ..View::of(&after, None) };
+        let since = failing_since(&platform, &call, &after).await?;
+        let view = View { secret: Some(secret.reveal().to_owned()), ..View::of(&after, since) };
         Ok((view, commit))
     };
     call.change(&platform, StatusCode::OK, decide, refusal).await

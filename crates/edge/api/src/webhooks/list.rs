@@ -8,7 +8,7 @@ use stoa_kernel::store::Record as _;
 use stoa_messaging::webhook::Endpoint;
 use utoipa::ToSchema;
 
-use super::{View, named, problem};
+use super::{View, failing_since, named, problem};
 use crate::call::{self, Call};
 use crate::platform::Platform;
 
@@ -55,7 +55,5 @@ pub(crate) async fn list(State(platform): State<Arc<Platform>>, call: Call) -> R
 )]
 pub(crate) async fn show(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
     let endpoint = named(&platform, &call).await?;
-    let failing = platform.endpoints.failing(&call.caller.cx, std::slice::from_ref(&endpoint)).await;
-    let since = failing.map_err(|error| problem(&error))?.into_iter().next().flatten();
-    call::ok(&View::of(&endpoint, since))
+    call::ok(&View::of(&endpoint, failing_since(&platform, &call, &endpoint).await?))
 }
