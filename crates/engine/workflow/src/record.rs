@@ -1,8 +1,5 @@
 //! Runs and their journals as records.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde_json::Value;
 use stoa_kernel::clock::Micros;
 use stoa_kernel::context::Context;
@@ -11,45 +8,7 @@ use stoa_kernel::store::{Json, Record};
 
 use crate::definition::{Policy, Undo};
 
-macro_rules! states {
-    ($(#[doc = $about:literal])* $type:ident { $($(#[doc = $each:literal])* $state:ident = $name:literal,)* }) => {
-        $(#[doc = $about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $type {
-            $($(#[doc = $each])* $state,)*
-        }
-
-        impl $type {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$state),*];
-
-            /// Its name.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$state => $name,)* }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                Self::ALL.iter().copied().find(|state| state.name() == text)
-                    .ok_or_else(|| format!("there is no state \"{text}\""))
-            }
-        }
-
-        stoa_kernel::text_field!($type);
-    };
-}
-
-states! {
+stoa_kernel::states! {
     /// Where a run stands.
     RunState {
         /// It goes on.
@@ -75,7 +34,7 @@ impl RunState {
     }
 }
 
-states! {
+stoa_kernel::states! {
     /// Where a step stands.
     StepState {
         /// It is under way, or waits for what it waits for.

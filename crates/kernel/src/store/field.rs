@@ -212,6 +212,46 @@ macro_rules! text_field {
     )*};
 }
 
+/// Where something stands: an enumeration with a name for each state, which is what a column holds and a caller reads.
+#[macro_export]
+macro_rules! states {
+    ($(#[doc = $about:literal])* $type:ident { $($(#[doc = $each:literal])* $state:ident = $name:literal,)* }) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $type {
+            $($(#[doc = $each])* $state,)*
+        }
+
+        impl $type {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$state),*];
+
+            /// Its name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$state => $name,)* }
+            }
+        }
+
+        impl ::std::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl ::std::str::FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                Self::ALL.iter().copied().find(|state| state.name() == text)
+                    .ok_or_else(|| format!("there is no state \"{text}\""))
+            }
+        }
+
+        $crate::text_field!($type);
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

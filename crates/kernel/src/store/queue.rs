@@ -1,8 +1,5 @@
 //! Jobs as records: what waits and runs, what has ended, and how queues are set.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Json, Record};
@@ -13,45 +10,7 @@ use crate::id::JobId;
 /// The most bytes of a payload; more belongs into an object.
 pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 
-macro_rules! states {
-    ($(#[doc = $about:literal])* $type:ident { $($(#[doc = $each:literal])* $state:ident = $name:literal,)* }) => {
-        $(#[doc = $about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $type {
-            $($(#[doc = $each])* $state,)*
-        }
-
-        impl $type {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$state),*];
-
-            /// Its name.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$state => $name,)* }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                Self::ALL.iter().copied().find(|state| state.name() == text)
-                    .ok_or_else(|| format!("there is no state \"{text}\" of a job"))
-            }
-        }
-
-        crate::text_field!($type);
-    };
-}
-
-states! {
+crate::states! {
     /// Where a job stands that has not ended.
     JobState {
         /// It can be claimed.
@@ -69,7 +28,7 @@ states! {
     }
 }
 
-states! {
+crate::states! {
     /// How a job ended.
     EndState {
         /// It was done.
