@@ -35,47 +35,12 @@ pub const CATCH_UP_MAX: u32 = 100;
 /// The most that a fire is delayed by chance, in seconds: a day.
 pub const JITTER_S_MAX: u32 = 86_400;
 
-/// A choice that has a name: the first is what is taken where nothing is said.
-macro_rules! choice {
-    ($(#[doc = $about:literal])* $type:ident, $what:literal {
-        $(#[doc = $first_about:literal])* $first:ident = $first_name:literal,
-        $($(#[doc = $each:literal])* $choice:ident = $name:literal,)*
-    }) => {
-        $(#[doc = $about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-        pub enum $type {
-            $(#[doc = $first_about])*
-            #[default]
-            $first,
-            $($(#[doc = $each])* $choice,)*
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { Self::$first => $first_name, $(Self::$choice => $name,)* })
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $first_name => Ok(Self::$first),
-                    $($name => Ok(Self::$choice),)*
-                    _ => Err(format!(concat!($what, " is one of {}"), [$first_name, $($name),*].join(", "))),
-                }
-            }
-        }
-
-        stoa_kernel::text_field!($type);
-    };
-}
-
-choice! {
+stoa_kernel::choice! {
     /// What becomes of instants at which nobody was there to fire.
+    #[derive(Default)]
     Misfire, "a misfire" {
         /// They fire once for all.
+        #[default]
         RunOnce = "run_once",
         /// They are passed over.
         Skip = "skip",
@@ -84,10 +49,12 @@ choice! {
     }
 }
 
-choice! {
+stoa_kernel::choice! {
     /// What becomes of a fire while the job of the one before has not ended.
+    #[derive(Default)]
     Overlap, "an overlap" {
         /// It fires all the same.
+        #[default]
         Allow = "allow",
         /// It is passed over.
         Skip = "skip",

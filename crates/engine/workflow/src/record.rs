@@ -8,9 +8,9 @@ use stoa_kernel::store::{Json, Record};
 
 use crate::definition::{Policy, Undo};
 
-stoa_kernel::states! {
+stoa_kernel::choice! {
     /// Where a run stands.
-    RunState {
+    RunState, "a state" {
         /// It goes on.
         Running = "running",
         /// It undoes what it did.
@@ -34,9 +34,9 @@ impl RunState {
     }
 }
 
-stoa_kernel::states! {
+stoa_kernel::choice! {
     /// Where a step stands.
-    StepState {
+    StepState, "a state" {
         /// It is under way, or waits for what it waits for.
         Running = "running",
         /// It is done; its output stays.

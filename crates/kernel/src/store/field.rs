@@ -212,24 +212,24 @@ macro_rules! text_field {
     )*};
 }
 
-/// Where something stands: an enumeration with a name for each state, which is what a column holds and a caller reads.
+/// A choice that has a name, which is what a column holds and a caller reads and says.
 #[macro_export]
-macro_rules! states {
-    ($(#[doc = $about:literal])* $type:ident { $($(#[doc = $each:literal])* $state:ident = $name:literal,)* }) => {
-        $(#[doc = $about])*
+macro_rules! choice {
+    ($(#[$of_type:meta])* $type:ident, $what:literal { $($(#[$of_choice:meta])* $choice:ident = $name:literal,)* }) => {
+        $(#[$of_type])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $type {
-            $($(#[doc = $each])* $state,)*
+            $($(#[$of_choice])* $choice,)*
         }
 
         impl $type {
             /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$state),*];
+            pub const ALL: &[Self] = &[$(Self::$choice),*];
 
             /// Its name.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self { $(Self::$state => $name,)* }
+                match self { $(Self::$choice => $name,)* }
             }
         }
 
@@ -243,8 +243,8 @@ macro_rules! states {
             type Err = String;
 
             fn from_str(text: &str) -> Result<Self, String> {
-                Self::ALL.iter().copied().find(|state| state.name() == text)
-                    .ok_or_else(|| format!("there is no state \"{text}\""))
+                Self::ALL.iter().copied().find(|choice| choice.name() == text)
+                    .ok_or_else(|| format!(concat!($what, " is one of {}"), [$($name),*].join(", ")))
             }
         }
 

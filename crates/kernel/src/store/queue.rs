@@ -10,9 +10,9 @@ use crate::id::JobId;
 /// The most bytes of a payload; more belongs into an object.
 pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 
-crate::states! {
+crate::choice! {
     /// Where a job stands that has not ended.
-    JobState {
+    JobState, "a state" {
         /// It can be claimed.
         Ready = "ready",
         /// Its time has not come: it was asked for later, or is tried again.
@@ -28,9 +28,9 @@ crate::states! {
     }
 }
 
-crate::states! {
+crate::choice! {
     /// How a job ended.
-    EndState {
+    EndState, "a state" {
         /// It was done.
         Completed = "completed",
         /// It was cancelled.

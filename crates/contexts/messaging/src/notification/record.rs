@@ -1,48 +1,12 @@
 //! Notifications as records.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use stoa_kernel::clock::Micros;
 use stoa_kernel::id::{NotificationDeliveryId, NotificationId, UserId};
 use stoa_kernel::store::{Json, Record};
 
-macro_rules! choice {
-    ($(#[doc = $about:literal])* $type:ident, $what:literal { $($(#[doc = $each:literal])* $choice:ident = $name:literal,)* }) => {
-        $(#[doc = $about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $type {
-            $($(#[doc = $each])* $choice,)*
-        }
-
-        impl $type {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$choice),*];
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Self::$choice => $name,)* })
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($name => Ok(Self::$choice),)*
-                    _ => Err(format!(concat!($what, " is one of {}"), [$($name),*].join(", "))),
-                }
-            }
-        }
-
-        stoa_kernel::text_field!($type);
-    };
-}
-
-choice! {
+stoa_kernel::choice! {
     /// Where somebody is told something.
     Channel, "a channel" {
         /// In the application.
@@ -54,7 +18,7 @@ choice! {
     }
 }
 
-choice! {
+stoa_kernel::choice! {
     /// How often letters come.
     Digest, "a digest" {
         /// One for each notification, at once.
