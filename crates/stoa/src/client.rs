@@ -2,6 +2,7 @@
 
 mod ask;
 mod commands;
+mod events;
 mod login;
 mod notifications;
 mod runs;

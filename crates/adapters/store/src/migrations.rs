@@ -37,6 +37,7 @@ pub const ALL: &[Migration] = &[
     migration!(7, "consumers", "0007_consumers.sql"),
     migration!(8, "webhooks", "0008_webhooks.sql"),
     migration!(9, "notifications", "0009_notifications.sql"),
+    migration!(10, "projections", "0010_projections.sql"),
 ];
 
 /// What identifies a migration that was applied: the SHA-256 of its text, in hexadecimal.

@@ -155,6 +155,7 @@ rules! {
     DELETE "/v1/identity-providers/{provider}" Member(P::ProvidersUpdate), fresh;
 
     GET "/v1/events" MemberOrInstallation(P::EventsRead);
+    GET "/v1/events/activity" MemberOrInstallation(P::EventsRead);
     GET "/v1/events/stream" MemberOrInstallation(P::EventsRead);
     GET "/v1/event-types" Anyone;
 
@@ -224,6 +225,8 @@ rules! {
 
     GET "/v1/admin/consumers" Installation;
     GET "/v1/admin/database" Installation;
+    GET "/v1/admin/projections" Installation;
+    POST "/v1/admin/projections/{projection}/rebuild" Installation;
     POST "/v1/admin/keys/rotate" Installation;
     POST "/v1/admin/signing-keys/rotate" Installation;
     GET "/v1/admin/notifications" Installation;

@@ -2,6 +2,7 @@
 
 mod consumers;
 mod database;
+mod projections;
 mod rotate_keys;
 mod signing_keys;
 mod users;
@@ -17,6 +18,8 @@ pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
     OpenApiRouter::new()
         .routes(routes!(consumers::list))
         .routes(routes!(database::database))
+        .routes(routes!(projections::list))
+        .routes(routes!(projections::rebuild))
         .routes(routes!(rotate_keys::rotate_keys))
         .routes(routes!(signing_keys::rotate))
         .routes(routes!(users::list))

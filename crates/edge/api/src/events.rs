@@ -1,5 +1,6 @@
 //! Events: `/v1/events`, and the catalogue of their types.
 
+mod activity;
 mod list;
 mod stream;
 mod types;
@@ -21,19 +22,24 @@ use crate::platform::Platform;
 
 pub(crate) fn router() -> OpenApiRouter<Arc<Platform>> {
     OpenApiRouter::new()
+        .routes(routes!(activity::activity))
         .routes(routes!(list::list))
         .routes(routes!(stream::stream))
         .routes(routes!(types::types))
 }
 
-/// Which events are wanted, and of whom.
-fn filter(platform: &Platform, caller: &Caller, params: &mut Params) -> (Scope, EventFilter) {
+/// The organization that is wanted: the caller's own, or the one that whoever runs the installation names.
+fn organization(caller: &Caller, params: &mut Params) -> Option<OrganizationId> {
     let asked = params.read::<OrganizationId>("organization");
     let own = caller.cx.scope.organization();
     if own.is_some() && asked.is_some() && asked != own {
         params.wrong("organization", "names another organization than the request is about");
     }
-    let scope = own.or(asked).map_or(Scope::System, Scope::Organization);
+    own.or(asked)
+}
+
+/// The types that are wanted; all when empty.
+fn kinds(platform: &Platform, params: &mut Params) -> Vec<String> {
     let kinds: Vec<String> =
         params.text("type").map(|list| list.split(',').map(str::to_owned).collect()).unwrap_or_default();
     let known = |kind: &str| platform.event_types.iter().any(|known| known.name == kind);
@@ -41,6 +47,13 @@ fn filter(platform: &Platform, caller: &Caller, params: &mut Params) -> (Scope, 
         let names = platform.event_types.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
         params.wrong("type", format!("the types are {names}"));
     }
+    kinds
+}
+
+/// Which events are wanted, and of whom.
+fn filter(platform: &Platform, caller: &Caller, params: &mut Params) -> (Scope, EventFilter) {
+    let scope = organization(caller, params).map_or(Scope::System, Scope::Organization);
+    let kinds = kinds(platform, params);
     let stream = params.text("stream");
     let since = params.text("since").and_then(|text| {
         let json = serde_json::Value::String(text);

@@ -18,7 +18,7 @@ use stoa_kernel::store::registry::Kept;
 use stoa_kernel::store::{AuditTrail, CursorKey, EventLog, EventType, Store, Upkeep};
 use stoa_messaging::notification::Inbox;
 use stoa_messaging::webhook::{Endpoints, Inbound};
-use stoa_outbox::Feed;
+use stoa_outbox::{Feed, Projection};
 use stoa_runtime::alerts::Traffic;
 use stoa_runtime::health::Health;
 use stoa_runtime::limiter::{Limits, Rate};
@@ -60,6 +60,8 @@ pub struct Parts {
     pub inbound: Arc<Inbound>,
     /// Who follows the log: names, what they do, and the types of events that they take.
     pub consumers: Vec<(String, String, Vec<String>)>,
+    /// What is made of the log.
+    pub projections: Vec<Arc<dyn Projection>>,
     /// The audit trail, for proofs.
     pub trail: Arc<dyn AuditTrail>,
     /// How many attempts of one address on one name are let through in a minute.
@@ -115,6 +117,7 @@ pub struct Platform {
     pub(crate) inbound: Arc<Inbound>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) consumers: Vec<(String, String, Vec<String>)>,
+    pub(crate) projections: Vec<Arc<dyn Projection>>,
     pub(crate) trail: Arc<dyn AuditTrail>,
     pub(crate) attempts: u32,
     pub(crate) cookies: Cookies,
@@ -174,6 +177,7 @@ impl Platform {
             inbound: parts.inbound,
             inbox: parts.inbox,
             consumers: parts.consumers,
+            projections: parts.projections,
             trail: parts.trail,
             attempts: parts.attempts,
             event_types: parts.event_types,

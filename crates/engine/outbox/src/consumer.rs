@@ -27,15 +27,15 @@ use tokio::sync::watch;
 
 use crate::feed::Feed;
 use crate::leader::Leader;
+use crate::projection::{self, Projection};
+use crate::rounds::{Rounds, Step, run, step};
 
 /// The most events of one step.
 const STEP: u32 = 200;
 /// So many streams are consumed beside each other.
 const BESIDE: usize = 16;
-/// How long is waited at most before looking again, hint or no hint.
-const POLL: Duration = Duration::from_secs(1);
 /// A cursor moves past what is none of its own so rarely, in microseconds.
-const REST_US: i64 = 5_000_000;
+pub(crate) const REST_US: i64 = 5_000_000;
 /// For how long it is known that an event was consumed, in microseconds: longer than a dead letter is kept that may be taken back.
 const PROCESSED_US: i64 = 100 * 86_400_000_000;
 
@@ -193,26 +193,8 @@ impl std::fmt::Debug for Consuming {
 
 impl Consuming {
     /// Consumes until `stop`, then gives leadership back.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut hints = self.feed.subscribe();
-        while !*stop.borrow() {
-            hints.mark_unchanged();
-            let again = match self.round().await {
-                Ok(taken) => taken == usize::try_from(STEP).unwrap_or(usize::MAX),
-                Err(error) => {
-                    tracing::warn!(consumer = self.consumer.name(), %error, "events were not consumed; they are at the next round");
-                    false
-                }
-            };
-            if again {
-                continue;
-            }
-            tokio::select! {
-                _ = stop.changed() => {}
-                _ = tokio::time::timeout(POLL, hints.changed()) => {}
-            }
-        }
-        self.leader.resign().await;
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        run(self, stop).await;
     }
 
     /// One step, if this process leads: how many events were taken.
@@ -227,13 +209,8 @@ impl Consuming {
         let (cx, now) = (system(self.ids.as_ref()), self.clock.now());
         let first = async { if self.consumer.is_from_the_start() { Ok(0) } else { self.log.head().await } };
         let cursor = cursor(self.store.as_ref(), &cx, name, first, now).await?;
-        let filter = EventFilter { kinds: self.consumer.kinds(), ..EventFilter::default() };
-        // Everything up to here has its position: what is not among the events that are found is none of this consumer's.
-        let head = self.log.head().await?;
-        let events = self.log.events_after(Scope::System, cursor.position, STEP, &filter).await?;
-        let is_all = events.len() < usize::try_from(STEP).unwrap_or(usize::MAX);
-        let last = events.last().map_or(cursor.position, |last| last.position);
-        let position = if is_all { head.max(last) } else { last };
+        let Step { events, position, .. } =
+            step(self.log.as_ref(), cursor.position, STEP, self.consumer.kinds()).await?;
         if events.is_empty() && (position == cursor.position || now.since(cursor.updated_at) < REST_US) {
             return Ok(0);
         }
@@ -284,19 +261,29 @@ impl Consuming {
         };
         tracing::warn!(consumer = name, event = %event.event_id, code = why.code, message = why.message, "an event could not be consumed; a job tries it again");
         metrics::counter!("stoa_consumer_failures_total", "consumer" => name).increment(1);
-        let missed = Missed { consumer: name.to_owned(), event: event.event_id, position: event.position };
-        let job = Job {
-            dedupe_key: Some(format!("{name}/{}", event.event_id)),
-            on_duplicate: Duplicate::Skip,
-            batch_key: Some(format!("consumer:{name}")),
-            ..CONSUME.job(&missed)
-        };
+        let job = Missed::of(name, None, event).job(event);
         self.store.commit(&cx, Commit::new().job(job)).await.map(drop)
     }
 }
 
+impl Rounds for Consuming {
+    type Error = StoreError;
+
+    fn who(&self) -> &str {
+        self.consumer.name()
+    }
+
+    fn led(&self) -> (&Feed, &Leader) {
+        (&self.feed, &self.leader)
+    }
+
+    async fn step(&self) -> Result<bool, Self::Error> {
+        Ok(self.round().await? == usize::try_from(STEP).unwrap_or(usize::MAX))
+    }
+}
+
 /// Whether the store may take it later.
-const fn is_passing(kind: StoreErrorKind) -> bool {
+pub(crate) const fn is_passing(kind: StoreErrorKind) -> bool {
     matches!(
         kind,
         StoreErrorKind::Unavailable
@@ -309,16 +296,39 @@ const fn is_passing(kind: StoreErrorKind) -> bool {
 
 /// An event that could not be taken.
 #[derive(Debug, Serialize, Deserialize)]
-struct Missed {
+pub(crate) struct Missed {
     consumer: String,
+    /// The generation, where a projection could not take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    generation: Option<i64>,
     event: EventId,
     position: i64,
+}
+
+impl Missed {
+    pub(crate) fn of(consumer: &str, generation: Option<i64>, event: &Envelope) -> Self {
+        Self { consumer: consumer.to_owned(), generation, event: event.event_id, position: event.position }
+    }
+
+    /// What tries it again: once, for whichever leader asks, for whoever the event belongs to.
+    pub(crate) fn job(&self, event: &Envelope) -> Job {
+        let generation = self.generation.map(|generation| format!("#{generation}")).unwrap_or_default();
+        Job {
+            organization: event.organization_id,
+            dedupe_key: Some(format!("{}{generation}/{}", self.consumer, self.event)),
+            on_duplicate: Duplicate::Skip,
+            batch_key: Some(format!("consumer:{}", self.consumer)),
+            ..CONSUME.job(self)
+        }
+    }
 }
 
 /// Tries events again that a consumer could not take.
 pub struct Again {
     /// Who decides.
     pub consumers: Vec<Arc<dyn Consumer>>,
+    /// What is made of the log.
+    pub projections: Vec<Arc<dyn Projection>>,
     /// Where it is known what was taken.
     pub store: Arc<dyn Store>,
     /// Where events are.
@@ -335,6 +345,19 @@ impl std::fmt::Debug for Again {
     }
 }
 
+impl Again {
+    async fn fold(&self, work: &Work, name: &str, generation: i64, event: &Envelope) -> Result<Done, Failed> {
+        let projection = self.projections.iter().find(|projection| projection.name() == name);
+        let projection = projection.ok_or_else(|| Failed::later("this process has no such projection"))?;
+        // What was made anew meanwhile has this event, or a job of its own for it.
+        if generation < projection::live(self.store.as_ref(), &work.cx, name).await? {
+            return Ok(Done::default());
+        }
+        let commit = projection.fold(&work.cx, generation, std::slice::from_ref(event)).await?;
+        Ok(Done::from(commit))
+    }
+}
+
 impl Handler for Again {
     fn kind(&self) -> &'static Kind {
         &CONSUME
@@ -343,14 +366,17 @@ impl Handler for Again {
     fn run<'a>(&'a self, work: &'a Work) -> BoxFuture<'a, Result<Done, Failed>> {
         Box::pin(async move {
             let missed: Missed = work.payload()?;
-            let consumer = self.consumers.iter().find(|consumer| consumer.name() == missed.consumer);
-            let consumer = consumer.ok_or_else(|| Failed::later("this process has no such consumer"))?;
             let scope = work.cx.scope;
             let found = self.log.events_after(scope, missed.position - 1, 1, &EventFilter::default()).await?;
             // It was removed with everything else of its organization.
             let Some(event) = found.into_iter().find(|event| event.event_id == missed.event) else {
                 return Ok(Done::default());
             };
+            if let Some(generation) = missed.generation {
+                return self.fold(work, &missed.consumer, generation, &event).await;
+            }
+            let consumer = self.consumers.iter().find(|consumer| consumer.name() == missed.consumer);
+            let consumer = consumer.ok_or_else(|| Failed::later("this process has no such consumer"))?;
             let done = processed(consumer.name(), &event, self.clock.now());
             let known = ProcessedEvent::select()
                 .eq(ProcessedEvent::ORGANIZATION_ID, &done.organization_id)
@@ -385,7 +411,7 @@ pub struct Standing {
 /// Counting of what a consumer is behind ends here.
 pub const LAG_MAX: u32 = 1_000;
 
-/// How a follower does that takes these types of events.
+/// How a follower does that takes these types of events. One that has not begun begins at `first`; without it, with what comes.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -395,11 +421,13 @@ pub async fn standing(
     cx: &Context,
     (name, about): (&str, &str),
     kinds: Vec<String>,
+    first: Option<i64>,
 ) -> Result<Standing, StoreError> {
     let found = store.find(cx, EventCursor::select().eq(EventCursor::NAME, &name.to_owned())).await?;
-    let position = match &found {
-        Some(cursor) => cursor.position,
-        None => log.head().await?,
+    let position = match (&found, first) {
+        (Some(cursor), _) => cursor.position,
+        (None, Some(first)) => first,
+        (None, None) => log.head().await?,
     };
     let filter = EventFilter { kinds, ..EventFilter::default() };
     let waiting = log.events_after(Scope::System, position, LAG_MAX, &filter).await?;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`Feed`], [`Follower`] | who follows the log in this process |
 //! | [`Consumer`] | what changes something for each event, once |
+//! | [`Projection`], [`Activity`] | tables that are made of the log, and can be made anew |
 //! | [`Relay`], [`Broker`] | the log, published to others |
 //! | [`Signals`] | what processes tell each other, and nobody keeps |
 //!
@@ -16,20 +17,25 @@
 //! What it may not know: a driver, a web framework, a context.
 #![deny(missing_docs)]
 
+mod activity;
 mod consumer;
 mod feed;
 mod installation;
 mod leader;
+mod projection;
 mod relay;
+mod rounds;
 mod sequencer;
 mod signals;
 
+pub use activity::{ACTIVITY, Activity, ActivityProjection, day};
 pub use consumer::{
     Again, CONSUME, Consumer, Consuming, EventCursor, LAG_MAX, ProcessedEvent, Standing, standing,
 };
 pub use feed::{Feed, Follower};
 pub use installation::{AlertRaised, AlertResolved, AlertState, EVENT_TYPES};
 pub use leader::Leader;
+pub use projection::{Generations, Projecting, Projection, cursor_name, generations, live};
 pub use relay::{Broker, Message, RELAY, Relay, subject};
 pub use sequencer::{LEASE_NAME as SEQUENCER_LEASE, Sequencer};
 pub use signals::{COMMITTED, Heard, Signals, Unheard, carry_hints};
@@ -37,4 +43,5 @@ pub use signals::{COMMITTED, Heard, Signals, Unheard, carry_hints};
 use stoa_kernel::store::{Record as _, RecordMeta};
 
 /// The records of this part.
-pub const RECORDS: &[&RecordMeta] = &[EventCursor::META, ProcessedEvent::META];
+pub const RECORDS: &[&RecordMeta] =
+    &[EventCursor::META, ProcessedEvent::META, Generations::META, Activity::META];

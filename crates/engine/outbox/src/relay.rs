@@ -17,14 +17,13 @@ use tokio::sync::watch;
 use crate::consumer::{EventCursor, cursor, system};
 use crate::feed::Feed;
 use crate::leader::Leader;
+use crate::rounds::{Rounds, run};
 use crate::signals::Unheard;
 
 /// The name of its cursor and of its lease.
 pub const RELAY: &str = "relay";
 /// The most events of one step.
 const STEP: u32 = 500;
-/// How long is waited at most before looking again, hint or no hint.
-const POLL: Duration = Duration::from_secs(1);
 /// The most bytes of a message: what NATS takes unless it is told otherwise, less its headers.
 const BYTES_MAX: usize = 1_000_000;
 /// What is told a broker that has nothing, in microseconds: a day.
@@ -102,7 +101,7 @@ impl std::fmt::Debug for Relay {
 
 /// Why nothing was published.
 #[derive(Debug)]
-enum Unpublished {
+pub(crate) enum Unpublished {
     Store(StoreError),
     Broker(Unheard),
 }
@@ -130,32 +129,8 @@ impl std::fmt::Display for Unpublished {
 
 impl Relay {
     /// Publishes until `stop`, then gives leadership back.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut hints = self.feed.subscribe();
-        let mut is_away = false;
-        while !*stop.borrow() {
-            hints.mark_unchanged();
-            let again = match self.round().await {
-                Ok(published) => {
-                    is_away = false;
-                    published == usize::try_from(STEP).unwrap_or(usize::MAX)
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut is_away, true) {
-                        tracing::warn!(%error, "events are not published for now; they are when it works again");
-                    }
-                    false
-                }
-            };
-            if again {
-                continue;
-            }
-            tokio::select! {
-                _ = stop.changed() => {}
-                _ = tokio::time::timeout(POLL, hints.changed()) => {}
-            }
-        }
-        self.leader.resign().await;
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        run(self, stop).await;
     }
 
     async fn round(&self) -> Result<usize, Unpublished> {
@@ -203,5 +178,21 @@ impl Relay {
             metrics::histogram!("stoa_relay_delay_seconds").record(late.as_secs_f64());
         }
         Ok(events.len())
+    }
+}
+
+impl Rounds for Relay {
+    type Error = Unpublished;
+
+    fn who(&self) -> &str {
+        RELAY
+    }
+
+    fn led(&self) -> (&Feed, &Leader) {
+        (&self.feed, &self.leader)
+    }
+
+    async fn step(&self) -> Result<bool, Self::Error> {
+        Ok(self.round().await? == usize::try_from(STEP).unwrap_or(usize::MAX))
     }
 }

@@ -125,6 +125,7 @@ pub(crate) enum ClientCommand {
         what: RunCommand,
     },
     /// The event log
+    #[command(visible_alias = "events")]
     Event {
         #[command(flatten)]
         client: Client,
@@ -733,8 +734,42 @@ pub(crate) enum EventCommand {
         #[arg(long)]
         since: Option<String>,
     },
+    /// Follow what happens, one line each, until it is interrupted; goes on by itself after an interruption
+    Follow {
+        /// Only these types, separated by commas
+        #[arg(long = "type")]
+        kind: Option<String>,
+        /// Only this stream
+        #[arg(long)]
+        stream: Option<String>,
+        /// Begin after this event; with what happens next without
+        #[arg(long, value_name = "EVENT")]
+        after: Option<String>,
+        /// End after so many
+        #[arg(long)]
+        count: Option<u64>,
+    },
+    /// Count what happened, by day and type
+    Activity {
+        /// Only from this day on, such as 2026-11-28
+        #[arg(long)]
+        from: Option<String>,
+        /// Only up to this day
+        #[arg(long)]
+        to: Option<String>,
+        /// Only these types, separated by commas
+        #[arg(long = "type")]
+        kind: Option<String>,
+    },
     /// List the types
     Types,
+    /// List what is made of the log, and how far behind it is, for whoever runs the installation
+    Projections,
+    /// Make a projection anew, from the first event on; what there is stays readable meanwhile
+    Rebuild {
+        /// Its name
+        projection: String,
+    },
     /// List who follows the log, and how far behind they are, for whoever runs the installation
     Consumers,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::blocking::Client as Http;
+use reqwest::blocking::{Client as Http, RequestBuilder, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,6 +12,8 @@ use crate::cli::client::Client;
 use crate::failure::Failure;
 
 const TIMEOUT: Duration = Duration::from_secs(35);
+/// How long a stream is followed at most: a year.
+const FOREVER: Duration = Duration::from_secs(31_536_000);
 
 /// What is kept of a login.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -115,7 +117,7 @@ impl Api {
         &self.url
     }
 
-    fn once(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+    fn request(&self, method: &Method, path: &str) -> RequestBuilder {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.url));
         if !self.token.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.token));
@@ -123,6 +125,11 @@ impl Api {
         if let Some(organization) = &self.organization {
             request = request.header("stoa-organization", organization);
         }
+        request
+    }
+
+    fn once(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
@@ -162,6 +169,33 @@ impl Api {
             return self.once(method, path, body);
         }
         Ok(answer)
+    }
+
+    /// Opens a stream of events, after the one that was seen last.
+    pub(super) fn stream(
+        &mut self,
+        client: &Client,
+        path: &str,
+        last: Option<&str>,
+    ) -> Result<Response, Failure> {
+        let mut opened = self.opened(path, last)?;
+        if opened.status() == 401 && client.token.is_none() && self.refresh(client)? {
+            opened = self.opened(path, last)?;
+        }
+        let status = opened.status().as_u16();
+        if status < 400 {
+            return Ok(opened);
+        }
+        let text = opened.text().map_err(|error| unreachable(&self.url, &error))?;
+        Err(failure(&Answer { status, body: serde_json::from_str(&text).unwrap_or_default(), text }))
+    }
+
+    fn opened(&self, path: &str, last: Option<&str>) -> Result<Response, Failure> {
+        let mut request = self.request(&Method::GET, path).timeout(FOREVER);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        request.send().map_err(|error| unreachable(&self.url, &error))
     }
 
     /// Asks; what is not well is a failure with the code and the words of the problem.

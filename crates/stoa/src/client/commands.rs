@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::ask::{Answer, Api};
 use super::table::{list, table};
-use super::{notifications, runs, schedules, webhooks, work};
+use super::{events, notifications, runs, schedules, webhooks, work};
 use crate::cli::client::{
     AuditCommand, Client, ClientCommand, FlagCommand, InviteCommand, KeyCommand, MemberCommand, OrgCommand,
     SessionCommand, UserCommand,
@@ -44,7 +44,10 @@ pub(super) fn run(command: &ClientCommand) -> Result<Exit, Failure> {
         ClientCommand::Dlq { what, .. } => work::dlq(what)?,
         ClientCommand::Queue { what, .. } => work::queue(what),
         ClientCommand::Notification { what, .. } => notifications::notification(what),
-        ClientCommand::Event { what, .. } => webhooks::event(what),
+        ClientCommand::Event { what, .. } => match events::event(what) {
+            Some(question) => question,
+            None => return events::follow(client, what),
+        },
         ClientCommand::Webhook { what, .. } => webhooks::webhook(what)?,
         ClientCommand::Run { what, .. } => runs::run(what)?,
         ClientCommand::Schedule { what, .. } => schedules::schedule(what)?,

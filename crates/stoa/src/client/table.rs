@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-fn cell(value: &Value, path: &str) -> String {
+/// One value as people read it.
+pub(super) fn cell(value: &Value, path: &str) -> String {
     let found = path.split('.').try_fold(value, |value, name| value.get(name));
     match found {
         None | Some(Value::Null) => "-".to_owned(),

@@ -1,31 +1,16 @@
-//! What the commands of webhooks and events ask.
+//! What the commands of webhooks ask.
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::commands::{Question, act, get};
 use super::work::{fields, query};
-use crate::cli::client::{EndpointArgs, EventCommand, WebhookCommand};
+use crate::cli::client::{EndpointArgs, WebhookCommand};
 use crate::failure::Failure;
 
 const WEBHOOKS: &[&str] = &["id", "url", "events", "isActive", "disabledReason", "failingSince"];
 const DELIVERIES: &[&str] = &["id", "type", "state", "attempts", "lastStatus", "nextAt", "createdAt"];
 const SOURCES: &[&str] = &["id", "name", "kind", "path"];
-const EVENTS: &[&str] = &["position", "timestamp", "type", "stream", "eventId"];
-const TYPES: &[&str] = &["type", "version", "about"];
-const CONSUMERS: &[&str] = &["name", "position", "behind", "behindSince", "updatedAt", "about"];
-
-pub(super) fn event(what: &EventCommand) -> Question {
-    match what {
-        EventCommand::List { kind, stream, since } => get(
-            format!("/v1/events?{}", query(&[("type", kind), ("stream", stream), ("since", since)])),
-            EVENTS,
-        ),
-        EventCommand::Types => get("/v1/event-types", TYPES),
-        EventCommand::Consumers => get("/v1/admin/consumers", CONSUMERS),
-    }
-}
-
 fn endpoint(what: &EndpointArgs) -> Result<Map<String, Value>, Failure> {
     let mut body = fields(&[("description", &what.description)]);
     if !what.events.is_empty() {

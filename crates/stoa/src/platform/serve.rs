@@ -244,6 +244,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         inbound: Arc::new(inbound),
         inbox,
         consumers: followers,
+        projections: work::projections(&stores),
         desk,
         trail: Arc::clone(&stores.trail),
         attempts: config.limits.attempts_per_minute,

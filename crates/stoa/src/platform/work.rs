@@ -12,13 +12,16 @@ use stoa_jobs::schedule::{Own, Scheduler, Schedules};
 use stoa_jobs::{Handler, Kind, PROBE, Pace, Pacing, Parts, Probe, Registry, Worker};
 use stoa_kernel::clock::Clock;
 use stoa_kernel::id::Ids;
-use stoa_kernel::store::BoxFuture;
+use stoa_kernel::store::{BoxFuture, Event as _};
 use stoa_messaging::notification::{
     DIGEST, DIGEST_S, Digester, Inbox, NOTIFY, Notifications, Notify, People,
 };
 use stoa_messaging::webhook::{DELIVER, Deliver, Endpoints, Inbound, PROCESS, Process, Webhooks};
 use stoa_messaging::{Letters, SEND_MAIL, SendMail};
-use stoa_outbox::{Again, Broker, CONSUME, Consumer, Consuming, Feed, Leader, RELAY, Relay};
+use stoa_outbox::{
+    ActivityProjection, Again, Broker, CONSUME, Consumer, Consuming, Feed, Leader, Projecting, Projection,
+    RELAY, Relay,
+};
 use stoa_runtime::clock::SystemClock;
 use stoa_runtime::entropy::SystemEntropy;
 use stoa_runtime::ids::NodeIds;
@@ -124,6 +127,15 @@ fn consumers(stores: &Stores, ids: &Arc<NodeIds>, people: &Arc<dyn People>) -> V
     vec![Arc::new(webhooks), Arc::new(notifications)]
 }
 
+/// What is made of the log.
+pub(super) fn projections(stores: &Stores) -> Vec<Arc<dyn Projection>> {
+    let activity = ActivityProjection {
+        store: Arc::clone(&stores.store),
+        ends_with: stoa_identity::organization::Purged::TYPE.name,
+    };
+    vec![Arc::new(activity)]
+}
+
 /// Who follows the log, for whoever looks at it.
 pub(super) fn followers(
     stores: &Stores,
@@ -226,6 +238,7 @@ impl Working<'_> {
         let consumers = self.consumers();
         let again = Again {
             consumers: consumers.clone(),
+            projections: projections(self.stores),
             store: Arc::clone(&store),
             log: Arc::clone(&self.stores.log),
             clock: Arc::clone(&clock),
@@ -326,6 +339,18 @@ impl Working<'_> {
                 ids: Arc::clone(self.ids) as Arc<dyn Ids>,
             };
             running.push(tokio::spawn(consuming.run(stopped.clone())));
+        }
+        for projection in projections(self.stores) {
+            let projecting = Projecting {
+                leader: self.leader(&format!("projection:{}", projection.name())),
+                projection,
+                store: Arc::clone(&self.stores.store),
+                log: Arc::clone(&self.stores.log),
+                feed: self.feed.clone(),
+                clock: Arc::new(SystemClock),
+                ids: Arc::clone(self.ids) as Arc<dyn Ids>,
+            };
+            running.push(tokio::spawn(projecting.run(stopped.clone())));
         }
         if let Some(broker) = self.broker {
             let relay = Relay {

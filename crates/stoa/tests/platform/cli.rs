@@ -157,6 +157,20 @@ fn webhooks_and_events_are_looked_after_from_the_command_line() {
     assert!(with(&["event", "types"]).as_array().unwrap().iter().any(|kind| kind["type"] == "hook.received"));
     let consumers = out(&app, &["event", "consumers", "--token", TOKEN]);
     assert!(consumers.as_array().unwrap().iter().any(|one| one["name"] == "webhooks"), "{consumers}");
+    let first = with(&["event", "list"])[0]["eventId"].as_str().unwrap().to_owned();
+    let follow = ["event", "follow", "--after", &first, "--count", "2", "--token", TOKEN, "--org", "acme"];
+    let followed = run(&app, &follow, "");
+    let lines = String::from_utf8(followed.stdout).unwrap();
+    assert!(lines.lines().count() == 2 && lines.contains("  webhook.created  webhook/"), "{lines}");
+    let rebuilt = out(&app, &["events", "rebuild", "activity", "--token", TOKEN]);
+    assert_eq!(rebuilt["name"], "activity");
+    let projections = out(&app, &["event", "projections", "--token", TOKEN]);
+    assert_eq!(projections[0]["name"], "activity");
+    let mut counted = looks().map(|()| with(&["event", "activity", "--type", "webhook.removed"]));
+    assert_eq!(counted.find(|rows| rows != &json!([])).unwrap()[0]["events"], 1);
+    let (code, said) =
+        failed(&app, &["event", "follow", "--after", "nothing", "--token", TOKEN, "--org", "acme"], "");
+    assert!(code != 0 && said.contains("Last-Event-ID"), "{code} {said}");
     let (code, said) =
         failed(&app, &["webhook", "create", "http://127.0.0.1:9/", "--header", "bad", "--token", TOKEN], "");
     assert!(code == 2 && said.contains("NAME=VALUE"), "{code} {said}");

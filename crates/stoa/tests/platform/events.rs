@@ -11,6 +11,7 @@ on_both! {
     a_reader_that_continues_sees_every_event_once
     a_follower_is_told_and_continues_after_the_last_event
     the_catalogue_names_every_type
+    what_happens_is_counted_by_day_and_counted_anew
 }
 
 fn types(page: &Value) -> Vec<String> {
@@ -127,4 +128,48 @@ fn the_catalogue_names_every_type(app: &App) {
     let names = types(&catalogue);
     assert!(names.contains(&"organization.created".to_owned()) && names.len() >= 5, "{names:?}");
     assert!(catalogue["items"][0]["schema"]["properties"]["slug"].is_object());
+}
+
+/// Asks until the answer is as it should be.
+fn when(app: &App, path: &str, is_good: impl Fn(&Value) -> bool) -> Value {
+    let found = looks().map(|()| app.get(path).json()).find(|answer| is_good(answer));
+    found.unwrap_or_else(|| panic!("{path}: {}", app.get(path).json()))
+}
+
+fn what_happens_is_counted_by_day_and_counted_anew(app: &App) {
+    let id = app.organization("acme")["id"].as_str().unwrap().to_owned();
+    app.organization("other");
+    for verb in ["suspend", "resume", "suspend", "resume"] {
+        app.post(&format!("/v1/organizations/{id}/{verb}"), "");
+    }
+    let path =
+        format!("/v1/events/activity?organization={id}&type=organization.suspended,organization.resumed");
+    let counted = |page: &Value| {
+        page["items"].as_array().unwrap().iter().map(|row| row["events"].as_i64().unwrap()).sum::<i64>()
+    };
+    let page = when(app, &path, |page| counted(page) == 4);
+    let row = &page["items"][0];
+    assert_eq!((&row["organizationId"], &row["type"]), (&Value::from(id), &"organization.suspended".into()));
+    let day = row["day"].as_str().unwrap();
+    assert!(row["firstAt"].as_str().unwrap().starts_with(day), "{row}");
+    assert_eq!(counted(&app.get(&format!("{path}&to=2020-01-01")).json()), 0);
+    assert_eq!(counted(&app.get(&format!("{path}&from={day}&to={day}")).json()), 4);
+    for wrong in ["from=today", "to=2026-13-01", "type=nothing.happened", "from=2026-1-1"] {
+        assert_eq!(app.get(&format!("/v1/events/activity?{wrong}")).status, 400, "{wrong}");
+    }
+    let begun = app.post("/v1/admin/projections/activity/rebuild", "");
+    assert_eq!(begun.status, 202, "{}", begun.text);
+    assert_eq!(
+        (&begun.json()["live"]["generation"], &begun.json()["building"]["generation"]),
+        (&1.into(), &2.into())
+    );
+    let done = when(app, "/v1/admin/projections", |found| {
+        found["items"][0]["live"]["generation"] == 2 && found["items"][0]["building"].is_null()
+    });
+    assert_eq!(
+        (&done["items"][0]["name"], &done["items"][0]["live"]["behind"]),
+        (&"activity".into(), &0.into())
+    );
+    assert_eq!(counted(&app.get(&path).json()), 4);
+    assert_eq!(app.post("/v1/admin/projections/nothing/rebuild", "").status, 404);
 }

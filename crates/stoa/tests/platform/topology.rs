@@ -97,4 +97,8 @@ fn consumers_go_on_when_the_process_that_led_them_dies() {
     let is_told = looks()
         .any(|()| told()["items"].as_array().unwrap().iter().any(|one| one["template"] == "role_changed"));
     assert!(is_told, "{}", told());
+    // So is a projection, which has each event once.
+    let path = "/v1/events/activity?type=member.updated";
+    let counted = || second.as_person(&owner, "GET", path, &Value::Null).json();
+    assert!(looks().any(|()| counted()["items"][0]["events"] == 1), "{}", counted());
 }

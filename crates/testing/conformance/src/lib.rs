@@ -161,6 +161,9 @@ macro_rules! store_suite {
             a_consumer_takes_every_event_once_whoever_leads
             an_event_that_fails_holds_up_nothing_and_is_tried_again
             a_broker_is_told_everything_and_again_when_it_lost_it
+            a_projection_has_every_event_once_whoever_leads
+            a_projection_is_made_anew_while_it_is_read
+            an_event_that_cannot_be_folded_holds_up_nothing
             a_note_is_in_the_audit_trail_and_changes_nothing
             an_organization_is_purged_in_bounded_steps_and_nobody_else_is_touched
             a_look_into_the_database_names_its_tables

@@ -65,6 +65,7 @@ const SINCE: &[(usize, &[&str])] = &[
         ],
     ),
     (9, &["notifications", "notification_deliveries", "notification_preferences", "notification_settings"]),
+    (10, &["projections", "activity"]),
 ];
 
 /// The records that there were after so many migrations.

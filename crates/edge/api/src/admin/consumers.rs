@@ -71,8 +71,9 @@ pub(crate) async fn list(State(platform): State<Arc<Platform>>, call: Call) -> R
     let mut items = Vec::new();
     for (name, about, kinds) in &platform.consumers {
         let (store, log) = (platform.store.as_ref(), platform.log.as_ref());
-        let found =
-            standing(store, log, &call.caller.cx, (name, about), kinds.clone()).await.map_err(failed)?;
+        let found = standing(store, log, &call.caller.cx, (name, about), kinds.clone(), None)
+            .await
+            .map_err(failed)?;
         items.push(View::of(found));
     }
     items.sort_by(|a, b| a.name.cmp(&b.name));

@@ -68,7 +68,7 @@ fn recording(subject: &Arc<Subject>, failing: u32) -> Arc<Recording> {
     Arc::new(Recording { subject: subject.clone(), failing: Mutex::new(failing) })
 }
 
-async fn tell(subject: &Subject, cx: &Context, stream: &str, numbers: std::ops::Range<i64>) {
+pub(super) async fn tell(subject: &Subject, cx: &Context, stream: &str, numbers: std::ops::Range<i64>) {
     for number in numbers {
         subject.store.commit(cx, Commit::new().event(&noted(stream, number))).await.unwrap();
     }
@@ -87,9 +87,16 @@ pub async fn a_consumer_takes_every_event_once_whoever_leads(subject: Subject) {
     tell(&subject, &other, "b", 0..40).await;
     let behind = async || {
         let kinds = consumer.kinds();
-        standing(subject.store.as_ref(), subject.log.as_ref(), &subject.system(), ("recording", ""), kinds)
-            .await
-            .unwrap()
+        standing(
+            subject.store.as_ref(),
+            subject.log.as_ref(),
+            &subject.system(),
+            ("recording", ""),
+            kinds,
+            None,
+        )
+        .await
+        .unwrap()
     };
     assert_eq!(behind().await.behind, 80);
     let round = async |consuming: &Consuming| while consuming.round().await.unwrap() > 0 {};
@@ -126,6 +133,7 @@ pub async fn an_event_that_fails_holds_up_nothing_and_is_tried_again(subject: Su
     assert_eq!((jobs.len(), jobs[0].batch_key.as_deref()), (1, Some("consumer:recording")));
     let again = Again {
         consumers: vec![consumer],
+        projections: Vec::new(),
         store: subject.store.clone(),
         log: subject.log.clone(),
         clock: subject.clock.clone(),
