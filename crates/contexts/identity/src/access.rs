@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// What a member of an organization is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Role {
     /// Sees the organization, and what is shown to them.
     Guest,
@@ -162,7 +162,7 @@ impl FromStr for Permission {
 stoa_kernel::text_field!(Permission);
 
 /// A set of permissions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Permissions(u64);
 
 impl Permissions {

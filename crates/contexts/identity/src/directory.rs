@@ -3,20 +3,22 @@
 //! In the process that changes something, [`Watching`] forgets when the commit is applied; every other process hears of it by the event
 //! log, within a second.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use stoa_kernel::context::{Context, Scope};
 use stoa_kernel::id::{OrganizationId, SessionId, UserId};
 use stoa_kernel::store::{
     BoxFuture, Commit, Consistency, Envelope, Receipt, Record, Replayed, Select, Store, StoreError, Value,
     Write,
 };
-use stoa_runtime::cache::Cache;
+use stoa_runtime::cache::{Cache, Commons, Row, Tag};
 
 use crate::Error;
 use crate::access::{Permissions, Role};
 use crate::api_key::{self, ApiKey};
+use crate::flag::Flag;
 use crate::member::Member;
 use crate::organization::{Organization, Slug};
 use crate::service::Identity;
@@ -24,23 +26,28 @@ use crate::session::{Session, Verified};
 use crate::user::{State, User};
 
 const ENTRIES: u64 = 5_000;
-const TTL: Duration = Duration::from_secs(300);
 
 /// A session, and what of its user a request needs to know.
 #[derive(Debug, Clone)]
 pub struct Known {
-    /// The session, without its token.
-    pub session: Session,
-    /// Whether the user may do anything.
-    pub is_active: bool,
+    /// The session, without its tokens.
+    pub session: Arc<Session>,
     /// Whether the user runs the installation.
     pub is_owner: bool,
     /// Whether the user has a second factor.
     pub has_second_factor: bool,
 }
 
+/// What of a user a request needs to know.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Standing {
+    is_active: bool,
+    is_owner: bool,
+    has_second_factor: bool,
+}
+
 /// What a user may do in an organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
     /// The role.
     pub role: Role,
@@ -49,112 +56,137 @@ pub struct Membership {
 }
 
 /// What was looked up.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Seen {
+    commons: Arc<Commons>,
     /// Access tokens whose signature was checked, by their hash.
     pub(crate) tokens: Cache<[u8; 32], Arc<Verified>>,
-    sessions: Cache<SessionId, Option<Arc<Known>>>,
+    sessions: Cache<SessionId, Option<Row<Session>>>,
+    users: Cache<UserId, Option<Standing>>,
     members: Cache<(OrganizationId, UserId), Option<Membership>>,
-    keys: Cache<String, Arc<Vec<ApiKey>>>,
-    organizations: Cache<OrganizationId, Option<Arc<Organization>>>,
+    keys: Cache<String, Vec<Row<ApiKey>>>,
+    organizations: Cache<OrganizationId, Option<Row<Organization>>>,
     slugs: Cache<String, Option<OrganizationId>>,
+    pub(crate) flags: Cache<OrganizationId, Vec<Row<Flag>>>,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Self {
-            tokens: Cache::new(ENTRIES, TTL),
-            sessions: Cache::new(ENTRIES, TTL),
-            members: Cache::new(ENTRIES, TTL),
-            keys: Cache::new(ENTRIES, TTL),
-            organizations: Cache::new(ENTRIES, TTL),
-            slugs: Cache::new(ENTRIES, TTL),
-        }
+        Self::with(Commons::default())
     }
 }
 
-/// What changed, as far as it must be forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Changed {
-    Session(SessionId),
-    Users,
-    Members,
-    Keys,
-    Organizations,
+fn session(id: SessionId) -> Tag {
+    Tag("session", id.raw())
 }
 
-impl Changed {
-    fn of_write(write: &Write) -> Option<Self> {
-        match write.meta().table {
-            "sessions" => {
-                let id = write.row().first().and_then(Value::integer).and_then(|raw| u64::try_from(raw).ok());
-                id.and_then(SessionId::from_raw).map(Self::Session)
-            }
-            "users" if matches!(write, Write::Insert { .. }) => None,
-            "users" | "authenticators" | "passkeys" => Some(Self::Users),
-            "members" | "grants" => Some(Self::Members),
-            "api_keys" => Some(Self::Keys),
-            "organizations" => Some(Self::Organizations),
-            _ => None,
-        }
-    }
+fn user(id: UserId) -> Tag {
+    Tag("user", id.raw())
+}
 
-    fn of_event(event: &Envelope) -> Option<Self> {
-        match event.kind.split('.').next()? {
-            "session" => event.aggregate.id.parse().ok().map(Self::Session),
-            "user" => Some(Self::Users),
-            "member" | "grant" => Some(Self::Members),
-            "api_key" => Some(Self::Keys),
-            "organization" => Some(Self::Organizations),
-            _ => None,
+/// An organization, with everybody who is in it and what they may do.
+fn organization(id: OrganizationId) -> Tag {
+    Tag("organization", id.raw())
+}
+
+/// The flags of an organization.
+pub(crate) fn flags(id: OrganizationId) -> Tag {
+    Tag("flags", id.raw())
+}
+
+/// The names of organizations in addresses.
+const SLUGS: Tag = Tag("slugs", 0);
+
+/// All API keys: an event does not say by what its key is found.
+const KEYS: Tag = Tag("api_keys", 0);
+
+/// The API keys that are found by a text.
+fn key(reference: &str) -> Tag {
+    let hash = blake3::hash(reference.as_bytes());
+    Tag("api_key", hash.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
+}
+
+/// What a write changes, as far as it must be forgotten.
+fn written(write: &Write) -> Vec<Tag> {
+    let column = |name: &str| {
+        let columns = write.meta().columns;
+        columns.iter().position(|column| column.name == name).and_then(|index| write.row().get(index))
+    };
+    let number = |name: &str| column(name).and_then(Value::integer).and_then(|raw| u64::try_from(raw).ok());
+    let one = |kind, name: &str| number(name).map(|id| vec![Tag(kind, id)]).unwrap_or_default();
+    match write.meta().table {
+        "sessions" => one("session", "id"),
+        "users" => one("user", "id"),
+        "authenticators" | "passkeys" => one("user", "user_id"),
+        "members" | "grants" => one("organization", "organization_id"),
+        "organizations" => [one("organization", "id"), vec![SLUGS]].concat(),
+        "flags" => one("flags", "organization_id"),
+        "api_keys" => {
+            column("reference").and_then(Value::text).map(|text| vec![key(text)]).unwrap_or_default()
         }
+        _ => Vec::new(),
+    }
+}
+
+/// What an event says has changed, as far as it must be forgotten.
+fn told(event: &Envelope) -> Vec<Tag> {
+    let within = event.organization_id;
+    let id = &event.aggregate.id;
+    match event.kind.split('.').next().unwrap_or_default() {
+        "session" => id.parse().map(session).into_iter().collect(),
+        "user" => id.parse().map(user).into_iter().collect(),
+        "member" | "grant" => within.map(organization).into_iter().collect(),
+        "organization" => id.parse().map(organization).into_iter().chain([SLUGS]).collect(),
+        "flag" => within.map(flags).into_iter().collect(),
+        "api_key" => vec![KEYS],
+        _ => Vec::new(),
     }
 }
 
 impl Seen {
-    fn forget(&self, changed: Changed) {
-        match changed {
-            Changed::Session(id) => self.sessions.forget(&id),
-            Changed::Users => self.sessions.clear(),
-            Changed::Members => self.members.clear(),
-            Changed::Keys => self.keys.clear(),
-            Changed::Organizations => {
-                self.organizations.clear();
-                self.slugs.clear();
-                self.members.clear();
-            }
+    /// With what the caches of a process have in common.
+    #[must_use]
+    pub fn with(commons: Commons) -> Self {
+        let commons = Arc::new(commons);
+        Self {
+            tokens: Cache::here("tokens", ENTRIES, &commons),
+            sessions: Cache::shared("sessions", ENTRIES, &commons),
+            users: Cache::shared("users", ENTRIES, &commons),
+            members: Cache::shared("members", ENTRIES, &commons),
+            keys: Cache::shared("api_keys", ENTRIES, &commons),
+            organizations: Cache::shared("organizations", ENTRIES, &commons),
+            slugs: Cache::shared("slugs", ENTRIES, &commons),
+            flags: Cache::shared("flags", ENTRIES, &commons),
+            commons,
         }
     }
 
-    /// Forgets what an event is about: it may have happened in another process.
-    pub fn heard(&self, event: &Envelope) {
-        if event.kind == stoa_kernel::store::event::RESTORED.name {
-            self.clear();
+    /// Forgets what events are about: they may have happened in another process.
+    pub async fn heard(&self, events: &[Envelope]) {
+        if events.iter().any(|event| event.kind == stoa_kernel::store::event::RESTORED.name) {
+            return self.clear().await;
         }
-        if let Some(changed) = Changed::of_event(event) {
-            self.forget(changed);
-        }
+        let tags: HashSet<Tag> = events.iter().flat_map(told).collect();
+        self.commons.forget(&tags.into_iter().collect::<Vec<_>>()).await;
     }
 
     /// Forgets everything: events may have been missed.
-    pub fn clear(&self) {
-        for changed in [Changed::Users, Changed::Members, Changed::Keys, Changed::Organizations] {
-            self.forget(changed);
-        }
+    pub async fn clear(&self) {
+        self.commons.clear().await;
     }
 }
 
 /// A store that forgets what its commits change, before it answers.
 pub struct Watching {
     store: Arc<dyn Store>,
-    seen: Seen,
+    seen: Arc<Seen>,
 }
 
 impl Watching {
     /// The same store.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, seen: Seen) -> Self {
-        Self { store, seen }
+    pub fn new(store: Arc<dyn Store>, seen: &Arc<Seen>) -> Self {
+        Self { store, seen: Arc::clone(seen) }
     }
 }
 
@@ -166,12 +198,11 @@ impl std::fmt::Debug for Watching {
 
 impl Store for Watching {
     fn commit<'a>(&'a self, cx: &'a Context, commit: Commit) -> BoxFuture<'a, Result<Receipt, StoreError>> {
-        let mut changed: Vec<Changed> = commit.writes.iter().filter_map(Changed::of_write).collect();
-        changed.dedup();
+        let tags: HashSet<Tag> = commit.writes.iter().flat_map(written).collect();
         Box::pin(async move {
             let outcome = self.store.commit(cx, commit).await;
             // Also when it failed: a commit whose answer was lost may have been applied.
-            changed.into_iter().for_each(|changed| self.seen.forget(changed));
+            self.seen.commons.forget(&tags.into_iter().collect::<Vec<_>>()).await;
             outcome
         })
     }
@@ -208,23 +239,31 @@ impl Identity {
     /// # Errors
     /// [`Error::SignedOut`], [`Error::Store`].
     pub async fn known_session(&self, cx: &Context, id: SessionId) -> Result<Arc<Known>, Error> {
-        let found = self.seen.sessions.get(id, self.look_up_session(cx, id)).await?;
+        let look = async {
+            let found =
+                self.store.find(&cx.within(Scope::System), Session::select().eq(Session::ID, &id)).await?;
+            Ok::<_, Error>(found.map(|found| Row::from(found.without_tokens())))
+        };
+        let found = self.seen.sessions.get(id, &[session(id)], look).await?;
         let now = self.clock.now();
-        found.filter(|known| known.is_active && !known.session.is_over(now)).ok_or(Error::SignedOut)
+        let Row(session) = found.filter(|found| !found.0.is_over(now)).ok_or(Error::SignedOut)?;
+        let standing = self.standing(cx, session.user_id).await?;
+        let standing = standing.filter(|standing| standing.is_active).ok_or(Error::SignedOut)?;
+        let Standing { is_owner, has_second_factor, .. } = standing;
+        Ok(Arc::new(Known { session, is_owner, has_second_factor }))
     }
 
-    async fn look_up_session(&self, cx: &Context, id: SessionId) -> Result<Option<Arc<Known>>, Error> {
+    async fn standing(&self, cx: &Context, id: UserId) -> Result<Option<Standing>, Error> {
         let cx = &cx.within(Scope::System);
-        let Some(mut session) = self.store.find(cx, Session::select().eq(Session::ID, &id)).await? else {
-            return Ok(None);
-        };
-        session.current.clear();
-        let user = self.store.find(cx, User::select().eq(User::ID, &session.user_id)).await?;
-        let has_second_factor = self.has_second_factor(cx, session.user_id).await?;
-        Ok(user.map(|user| {
+        let look = async {
+            let Some(user) = self.store.find(cx, User::select().eq(User::ID, &id)).await? else {
+                return Ok::<_, Error>(None);
+            };
+            let has_second_factor = self.has_second_factor(cx, id).await?;
             let is_active = user.state == State::Active;
-            Arc::new(Known { session, is_active, is_owner: user.is_owner, has_second_factor })
-        }))
+            Ok(Some(Standing { is_active, is_owner: user.is_owner, has_second_factor }))
+        };
+        self.seen.users.get(id, &[user(id)], look).await
     }
 
     /// What a user may do in an organization, if they are a member.
@@ -234,18 +273,17 @@ impl Identity {
     pub async fn membership(
         &self,
         cx: &Context,
-        organization: OrganizationId,
+        id: OrganizationId,
         user: UserId,
     ) -> Result<Option<Membership>, Error> {
         let look = async {
-            let query =
-                Member::select().eq(Member::ORGANIZATION_ID, &organization).eq(Member::USER_ID, &user);
+            let query = Member::select().eq(Member::ORGANIZATION_ID, &id).eq(Member::USER_ID, &user);
             let found = self.store.find(&cx.within(Scope::System), query).await?;
             let Some(member) = found else { return Ok::<_, Error>(None) };
-            let permissions = self.permissions(cx, organization, member.role).await?;
+            let permissions = self.permissions(cx, id, member.role).await?;
             Ok(Some(Membership { role: member.role, permissions }))
         };
-        self.seen.members.get((organization, user), look).await
+        self.seen.members.get((id, user), &[organization(id)], look).await
     }
 
     /// The organization with an id.
@@ -262,9 +300,10 @@ impl Identity {
                 .store
                 .find(&cx.within(Scope::System), Organization::select().eq(Organization::ID, &id))
                 .await?;
-            Ok::<_, Error>(found.map(Arc::new))
+            Ok::<_, Error>(found.map(Row::from))
         };
-        self.seen.organizations.get(id, look).await
+        let found = self.seen.organizations.get(id, &[organization(id)], look).await?;
+        Ok(found.map(|Row(found)| found))
     }
 
     /// What people call an organization.
@@ -299,7 +338,7 @@ impl Identity {
             let found = self.store.find(&cx.within(Scope::System), query).await?;
             Ok::<_, Error>(found.map(|organization| organization.id))
         };
-        self.seen.slugs.get(slug.to_string(), look).await
+        self.seen.slugs.get(slug.to_string(), &[SLUGS], look).await
     }
 
     /// The key that a text is, if it is good now; and what whoever made it may do still, limited to the scopes of the key.
@@ -308,18 +347,26 @@ impl Identity {
     /// [`Error::SignedOut`], [`Error::Store`].
     pub async fn known_key(&self, cx: &Context, text: &str) -> Result<(ApiKey, Permissions), Error> {
         let reference = api_key::reference(text).ok_or(Error::SignedOut)?.to_owned();
-        let look = async {
-            let query = ApiKey::select().eq(ApiKey::REFERENCE, &reference);
-            Ok::<_, Error>(Arc::new(self.store.list(&cx.within(Scope::System), query).await?))
-        };
-        let found = self.seen.keys.get(reference.clone(), look).await?;
+        let found = self.keys_of(cx, &reference).await?;
         let now = self.clock.now();
-        let key = found.iter().find(|key| key.is(text, now)).ok_or(Error::SignedOut)?;
-        let maker = self.user(cx, key.user_id).await?;
+        let key = found.iter().find(|key| key.0.is(text, now)).ok_or(Error::SignedOut)?;
+        let key = key.0.as_ref();
+        let maker = self.standing(cx, key.user_id).await?;
         let membership = self.membership(cx, key.organization_id, key.user_id).await?;
-        let membership = membership.filter(|_| maker.state == State::Active).ok_or(Error::SignedOut)?;
+        let membership =
+            membership.filter(|_| maker.is_some_and(|maker| maker.is_active)).ok_or(Error::SignedOut)?;
         self.used_key(cx, key).await?;
         Ok((key.clone(), key.permissions().both(membership.permissions)))
+    }
+
+    /// The keys that are found by a text.
+    async fn keys_of(&self, cx: &Context, reference: &str) -> Result<Vec<Row<ApiKey>>, Error> {
+        let look = async {
+            let query = ApiKey::select().eq(ApiKey::REFERENCE, &reference.to_owned());
+            let found = self.store.list(&cx.within(Scope::System), query).await?;
+            Ok::<_, Error>(found.into_iter().map(Row::from).collect())
+        };
+        self.seen.keys.get(reference.to_owned(), &[key(reference), KEYS], look).await
     }
 
     /// Whether whoever was let in before would be let in still: for what lasts, such as streams.
@@ -341,14 +388,10 @@ impl Identity {
             }
         }
         if let Some(key) = key {
-            let look = async {
-                let query = ApiKey::select().eq(ApiKey::REFERENCE, &key.reference);
-                Ok::<_, Error>(Arc::new(self.store.list(&cx.within(Scope::System), query).await?))
-            };
-            let found = self.seen.keys.get(key.reference.clone(), look).await?;
+            let found = self.keys_of(cx, &key.reference).await?;
             let lives =
                 |one: &&ApiKey| one.revoked_at.is_none() && one.valid_until.is_none_or(|until| now < until);
-            if !found.iter().filter(|one| one.id == key.id).any(|one| lives(&one)) {
+            if !found.iter().map(|one| one.0.as_ref()).filter(|one| one.id == key.id).any(|one| lives(&one)) {
                 return Ok(false);
             }
         }
@@ -368,7 +411,7 @@ impl Identity {
 
     /// What was looked up, to be told what changed.
     #[must_use]
-    pub const fn seen(&self) -> &Seen {
+    pub const fn seen(&self) -> &Arc<Seen> {
         &self.seen
     }
 }

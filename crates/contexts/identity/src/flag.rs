@@ -5,7 +5,10 @@ use stoa_kernel::context::Context;
 use stoa_kernel::id::{FlagId, OrganizationId};
 use stoa_kernel::store::{Commit, Record, StoreError, StoreErrorKind};
 
+use stoa_runtime::cache::Row;
+
 use crate::Error;
+use crate::directory;
 use crate::facts::FlagChanged;
 use crate::service::Identity;
 
@@ -112,8 +115,15 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn flags(&self, cx: &Context) -> Result<Vec<Flag>, Error> {
-        Ok(self.store.list(cx, Flag::select().ascending(Flag::NAME)).await?)
+    pub async fn flags(&self, cx: &Context) -> Result<Vec<Row<Flag>>, Error> {
+        let look = async {
+            let found = self.store.list(cx, Flag::select().ascending(Flag::NAME)).await?;
+            Ok::<_, Error>(found.into_iter().map(Row::from).collect())
+        };
+        match cx.scope.organization() {
+            Some(id) => self.seen.flags.get(id, &[directory::flags(id)], look).await,
+            None => look.await,
+        }
     }
 
     /// The flag of a name.

@@ -73,7 +73,7 @@ pub struct Identity {
     /// The public address, as tokens name it.
     pub(crate) issuer: String,
     pub(crate) discovered: crate::oidc::Discovered,
-    pub(crate) seen: crate::directory::Seen,
+    pub(crate) seen: Arc<crate::directory::Seen>,
     keys: RwLock<Option<Arc<Keys>>>,
 }
 
@@ -100,7 +100,7 @@ pub struct Parts {
     /// How it is set up.
     pub settings: Settings,
     /// What was looked up; shared with the store that forgets it.
-    pub seen: crate::directory::Seen,
+    pub seen: Arc<crate::directory::Seen>,
 }
 
 impl std::fmt::Debug for Parts {

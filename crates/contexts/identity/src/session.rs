@@ -96,6 +96,11 @@ impl Session {
         self.revoked_at.is_some() || self.expires_at <= now
     }
 
+    /// What of it a request needs to know.
+    pub(crate) fn without_tokens(self) -> Self {
+        Self { refresh_hash: Vec::new(), parent_hash: None, current: String::new(), ..self }
+    }
+
     /// Whether a second factor was shown in it.
     #[must_use]
     pub fn has_shown_factor(&self) -> bool {
@@ -358,18 +363,17 @@ impl Identity {
     /// [`Error::SignedOut`], [`Error::Store`].
     pub async fn verify(&self, token: &str) -> Result<Arc<Verified>, Error> {
         let (hash, now) = (hash(token), self.clock.now());
+        let look = async {
+            let head = Head::of(token).ok_or(Error::SignedOut)?;
+            let keys = self.keys_with(&head.kid).await?;
+            let claims = read(&keys, &head, token, &self.issuer, now).ok_or(Error::SignedOut)?;
+            Ok::<_, Error>(Arc::new(Verified { claims, kid: head.kid }))
+        };
+        let seen = self.seen.tokens.get(hash, &[], look).await?;
         // A signature that was checked stays right, as long as its key is good.
-        if let Some(seen) = self.seen.tokens.kept(&hash) {
-            let is_good = seen.claims.is_current(&self.issuer, now)
-                && self.keys().await?.verifying(&seen.kid, now).is_some();
-            return if is_good { Ok(seen) } else { Err(Error::SignedOut) };
-        }
-        let head = Head::of(token).ok_or(Error::SignedOut)?;
-        let keys = self.keys_with(&head.kid).await?;
-        let claims = read(&keys, &head, token, &self.issuer, now).ok_or(Error::SignedOut)?;
-        let verified = Arc::new(Verified { claims, kid: head.kid });
-        self.seen.tokens.keep(hash, Arc::clone(&verified));
-        Ok(verified)
+        let is_good = seen.claims.is_current(&self.issuer, now)
+            && self.keys().await?.verifying(&seen.kid, now).is_some();
+        if is_good { Ok(seen) } else { Err(Error::SignedOut) }
     }
 
     /// What a page must send with a request that a cookie signs in: it is bound to the session, and no other site can read it.

@@ -82,7 +82,7 @@ impl View {
 )]
 pub(crate) async fn list(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
     let found = platform.identity.flags(&call.caller.cx).await.map_err(|error| problem(&error))?;
-    call::ok(&FlagList { items: found.iter().map(|flag| View::of(flag, &call)).collect() })
+    call::ok(&FlagList { items: found.iter().map(|flag| View::of(&flag.0, &call)).collect() })
 }
 
 body! {

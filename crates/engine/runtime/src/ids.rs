@@ -1,5 +1,6 @@
 //! Ids of this process: its node number is leased, and it stops issuing before the lease ends.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const MARGIN: Duration = Duration::from_secs(5);
 pub struct NodeIds {
     clock: Arc<dyn Clock>,
     held: Mutex<Held>,
+    /// How far the clock of the leases is ahead, in microseconds.
+    ahead_us: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +76,7 @@ impl NodeIds {
     /// Ids that cannot be issued yet: the process has no node number.
     #[must_use]
     pub fn unleased(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, held: Mutex::default() }
+        Self { clock, held: Mutex::default(), ahead_us: AtomicI64::new(0) }
     }
 
     /// Ids of a node whose number is configured.
@@ -102,6 +105,7 @@ impl NodeIds {
     ) -> Result<(), IssueError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         (held.until, held.offset) = (until, offset(held.offset));
+        self.ahead_us.store(held.offset.ahead_us, Ordering::Relaxed);
         // The generator of a number stays, so that its ids keep increasing; a new one has issued nothing that it could fall behind.
         if held.node != Some(node) {
             held.generator = Some(Generator::for_node(node)?);
@@ -109,6 +113,12 @@ impl NodeIds {
             held.offset.excess_us = 0;
         }
         Ok(())
+    }
+
+    /// How far the clock of the leases is ahead of this process's, in microseconds; 0 while that is not known.
+    #[must_use]
+    pub fn ahead_us(&self) -> i64 {
+        self.ahead_us.load(Ordering::Relaxed)
     }
 
     /// The node number, while the process holds one.
@@ -154,6 +164,29 @@ struct Shifted<'c>(&'c dyn Clock, i64);
 impl Clock for Shifted<'_> {
     fn now(&self) -> Micros {
         self.0.now().plus(self.1)
+    }
+}
+
+/// The time of an installation: that of its database, which all of its processes have in common, however far their own clocks are apart.
+/// A process that leases no number goes by its own.
+#[derive(Debug)]
+pub struct InstallationClock(Arc<NodeIds>);
+
+impl InstallationClock {
+    /// The time that a process knows by the lease of its number.
+    #[must_use]
+    pub const fn of(ids: Arc<NodeIds>) -> Self {
+        Self(ids)
+    }
+}
+
+impl Clock for InstallationClock {
+    fn now(&self) -> Micros {
+        self.0.clock.now().plus(self.0.ahead_us())
+    }
+
+    fn steady(&self) -> Micros {
+        self.0.clock.steady()
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Kind {
 }
 
 /// One stored value.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Value {
     /// Nothing; not the same as an empty text.
     Null,

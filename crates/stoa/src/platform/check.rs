@@ -104,10 +104,10 @@ fn try_others(config: &Config) -> Result<Tried, Failure> {
             Failure::new("config_invalid", format!("{key}: {error}"))
                 .way_out("start it, or correct the address; the platform also runs without it")
         };
-        match compose::limits(config) {
-            Ok((_, None)) => {}
-            Ok((_, Some(limiter))) => {
-                let answered = limiter.ping().await;
+        match compose::redis(config) {
+            Ok(None) => {}
+            Ok(Some(redis)) => {
+                let answered = redis.ping().await;
                 tried.push((
                     "cache",
                     answered.map(|()| "it answers".to_owned()).map_err(|error| away("redis.url", &error)),

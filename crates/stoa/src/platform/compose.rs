@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stoa_bus::{JetStreamBroker, NatsSignals};
-use stoa_cache::{LocalLimiter, RedisLimiter};
+use stoa_cache::{LocalLimiter, RedisCache, RedisLimiter, RedisLink};
+use stoa_identity::access::Permission;
 use stoa_jobs::queue::Queue;
 use stoa_kernel::clock::Clock;
 use stoa_kernel::resilience::policies::DATABASE;
 use stoa_kernel::store::{AuditTrail, EventLog, EventType, Keyring, Leases, Store, StoreErrorKind, Upkeep};
 use stoa_outbox::{Broker, Feed, Signals};
+use stoa_runtime::cache::Commons;
 use stoa_runtime::clock::SystemClock;
+use stoa_runtime::entropy::SystemEntropy;
 use stoa_runtime::guard::GuardedStore;
-use stoa_runtime::ids::NodeIds;
+use stoa_runtime::ids::{InstallationClock, NodeIds};
 use stoa_runtime::limiter::{Limits, RateLimiter};
 use stoa_runtime::trace::{Collector, TracedStore};
 use stoa_store::Registry;
@@ -35,13 +38,15 @@ pub(crate) struct Stores {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
     pub(crate) keyring: Arc<dyn Keyring>,
+    /// The time of the installation.
+    pub(crate) clock: Arc<dyn Clock>,
     /// What it is, for people.
     pub(crate) about: String,
 }
 
 impl Stores {
     /// The ports of one store; `port` is the store with what stands before it.
-    fn of<S>(port: Arc<dyn Store>, store: &Arc<S>, about: String) -> Self
+    fn of<S>(port: Arc<dyn Store>, store: &Arc<S>, clock: Arc<dyn Clock>, about: String) -> Self
     where
         S: EventLog + Leases + AuditTrail + Queue + Upkeep + Keyring + 'static,
     {
@@ -53,6 +58,7 @@ impl Stores {
             queue: Arc::clone(store) as _,
             upkeep: Arc::clone(store) as _,
             keyring: Arc::clone(store) as _,
+            clock,
             about,
         }
     }
@@ -129,7 +135,7 @@ async fn open_untried(
     ids: Arc<NodeIds>,
     committed: &Feed,
 ) -> Result<Stores, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(InstallationClock::of(Arc::clone(&ids)));
     if config.database.url.is_empty() {
         let options = stoa_store_sqlite::Options {
             folder: config.data.folder.clone(),
@@ -137,19 +143,19 @@ async fn open_untried(
             registry: registry(),
             vault: Arc::new(Vault::new(masters)),
             ids,
-            clock,
+            clock: Arc::clone(&clock),
             migrations: migrations::ALL,
             committed: hinting(committed),
         };
         let store = Arc::new(SqliteStore::open(options).map_err(|error| Failure::of(&error, ""))?);
         let port = traced(store.clone(), "sqlite");
         let about = format!("{} (SQLite)", config.data.folder.display());
-        return Ok(Stores::of(port, &store, about));
+        return Ok(Stores::of(port, &store, clock, about));
     }
     let store = Arc::new(open_postgres(config, masters, ids, committed).await?);
-    let guarded = traced(Arc::new(GuardedStore::new(store.clone(), &DATABASE, clock)), "postgresql");
+    let guarded = traced(Arc::new(GuardedStore::new(store.clone(), &DATABASE, Arc::clone(&clock))), "postgresql");
     let about = format!("{} (PostgreSQL)", shown(&config.database.url));
-    Ok(Stores::of(guarded, &store, about))
+    Ok(Stores::of(guarded, &store, clock, about))
 }
 
 fn hinting(feed: &Feed) -> Arc<dyn Fn() + Send + Sync> {
@@ -177,8 +183,8 @@ pub(crate) async fn open_postgres(
         connect_timeout: Duration::from_millis(config.database.connect_timeout_ms),
         registry: registry(),
         vault: Arc::new(Vault::new(masters)),
+        clock: Arc::new(InstallationClock::of(Arc::clone(&ids))),
         ids,
-        clock: Arc::new(SystemClock),
         migrations: migrations::ALL,
         committed: hinting(committed),
     };
@@ -190,19 +196,44 @@ fn traced(store: Arc<dyn Store>, system: &'static str) -> Arc<dyn Store> {
     if stoa_runtime::trace::is_enabled() { Arc::new(TracedStore::new(store, system)) } else { store }
 }
 
+/// The connection to Redis, where there is one.
+pub(crate) fn redis(config: &Config) -> Result<Option<RedisLink>, Failure> {
+    if config.redis.url.is_empty() {
+        return Ok(None);
+    }
+    let link = RedisLink::new(&config.redis.url, &config.redis.prefix).map_err(|error| {
+        Failure::new("config_invalid", format!("redis.url: {error}"))
+            .way_out("write redis://user:password@host:6379/")
+    })?;
+    Ok(Some(link))
+}
+
 /// What limits are counted in: Redis, where there is one, and the process.
-pub(crate) fn limits(config: &Config) -> Result<(Limits, Option<Arc<dyn RateLimiter>>), Failure> {
+pub(crate) fn limits(redis: Option<&RedisLink>) -> (Limits, Option<Arc<dyn RateLimiter>>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let own = Arc::new(LocalLimiter::new(Arc::clone(&clock)));
-    if config.redis.url.is_empty() {
-        return Ok((Limits::own(own), None));
+    let Some(link) = redis else { return (Limits::own(own), None) };
+    let shared: Arc<dyn RateLimiter> = Arc::new(RedisLimiter::on(link));
+    (Limits::shared(Arc::clone(&shared), own, clock), Some(shared))
+}
+
+/// What is looked up is kept in: the process, and Redis, where there is one. What is there is sealed by a key of this installation, and of this
+/// shape of records and permissions: another version of the program reads none of it.
+pub(crate) fn commons(redis: Option<&RedisLink>, secret: &str) -> Commons {
+    let Some(link) = redis else { return Commons::default() };
+    let mut shape = blake3::Hasher::new_derive_key("stoa 2026-11 shared cache");
+    shape.update(secret.as_bytes()).update(env!("CARGO_PKG_VERSION").as_bytes());
+    for meta in registry().iter() {
+        shape.update(format!("\n{}", meta.table).as_bytes());
+        for column in meta.columns {
+            shape.update(format!("\n.{} {:?}", column.name, column.kind).as_bytes());
+        }
     }
-    let shared: Arc<dyn RateLimiter> =
-        Arc::new(RedisLimiter::new(&config.redis.url, &config.redis.prefix).map_err(|error| {
-            Failure::new("config_invalid", format!("redis.url: {error}"))
-                .way_out("write redis://user:password@host:6379/")
-        })?);
-    Ok((Limits::shared(Arc::clone(&shared), own, clock), Some(shared)))
+    for permission in Permission::ALL {
+        shape.update(format!("\n{permission}").as_bytes());
+    }
+    let cache = RedisCache::on(link, *shape.finalize().as_bytes(), Arc::new(SystemEntropy));
+    Commons::with(Arc::new(cache), Arc::new(SystemClock))
 }
 
 /// What there is beside the processes: a bus, and a broker that keeps the log for others.

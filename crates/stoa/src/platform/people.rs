@@ -18,7 +18,7 @@ use stoa_messaging::notification::{Keeping, People};
 use stoa_outbound::{Guarded, IpNet};
 use stoa_outbox::Feed;
 use stoa_runtime::blocking::Blocking;
-use stoa_runtime::clock::SystemClock;
+use stoa_runtime::cache::Commons;
 use stoa_runtime::entropy::SystemEntropy;
 use stoa_runtime::ids::NodeIds;
 use stoa_runtime::lifecycle::Lifecycle;
@@ -145,9 +145,10 @@ pub(super) fn identity(
     settings: Settings,
     stores: &mut Stores,
     ids: &Arc<NodeIds>,
+    commons: Commons,
 ) -> Result<Arc<Identity>, Failure> {
-    let seen = Seen::default();
-    stores.store = Arc::new(Watching::new(Arc::clone(&stores.store), seen.clone()));
+    let seen = Arc::new(Seen::with(commons));
+    stores.store = Arc::new(Watching::new(Arc::clone(&stores.store), &seen));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = match config.identity.password_threads {
         0 => (processors / 2).max(1),
@@ -156,7 +157,7 @@ pub(super) fn identity(
     let parts = Parts {
         store: Arc::clone(&stores.store),
         ids: Arc::clone(ids) as Arc<dyn Ids>,
-        clock: Arc::new(SystemClock),
+        clock: Arc::clone(&stores.clock),
         entropy: Arc::new(SystemEntropy),
         outbound: outbound(config)?,
         blocking: Blocking::new(threads, WAITING_MAX),
@@ -180,14 +181,14 @@ pub(super) async fn listen(
     // From before anything is looked up, so that nothing is missed.
     let position = log.head().await.map_err(|error| Failure::of(&error, ""))?;
     let mut follower = feed.follow(Arc::clone(log), Scope::System, position, filter);
-    let seen = identity.seen().clone();
+    let seen = Arc::clone(identity.seen());
     let listening = tokio::spawn(async move {
         loop {
             match follower.next(STEP).await {
-                Ok(events) => events.iter().for_each(|event| seen.heard(event)),
+                Ok(events) => seen.heard(&events).await,
                 Err(error) => {
                     tracing::warn!(%error, "what other processes change is not heard at the moment");
-                    seen.clear();
+                    seen.clear().await;
                     tokio::time::sleep(AGAIN).await;
                 }
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use stoa_api::{OperatorToken, Parts, Platform};
-use stoa_kernel::clock::{Clock, Micros};
+use stoa_kernel::clock::{Clock as _, Micros};
 use stoa_kernel::store::CursorKey;
 use stoa_outbox::{Feed, Sequencer, Signals as Bus};
 use stoa_runtime::alerts::Traffic;
@@ -135,7 +135,6 @@ fn recorder() -> Result<PrometheusHandle, Failure> {
 
 /// Starts everything; what has started is in the lifecycle.
 async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> Result<(), Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (listener, ops_listener) = listeners(config).await?;
     let secrets = secrets::find(config)?;
     let Secrets { master_keys, operator_token, operator_file } = secrets;
@@ -146,7 +145,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
             let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
         });
     }
-    let ids = Arc::new(NodeIds::unleased(Arc::clone(&clock)));
+    let ids = Arc::new(NodeIds::unleased(Arc::new(SystemClock)));
     let (committed, feed) = (Feed::default(), Feed::default());
     // Embedded, what is committed has its position already.
     let embedded = config.database.url.is_empty();
@@ -155,7 +154,10 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
             .await?;
     let ids = node(config, ids, &stores, &holder, lifecycle).await?;
     let listening = listener.as_ref().or(ops_listener.as_ref()).map(|(_, own)| *own);
-    let identity = people::identity(config, people::settings(config, listening)?, &mut stores, &ids)?;
+    let redis = compose::redis(config)?;
+    let commons = compose::commons(redis.as_ref(), &operator_token);
+    let identity =
+        people::identity(config, people::settings(config, listening)?, &mut stores, &ids, commons)?;
     let public = identity.issuer();
     if config.server.public_url.is_empty() {
         if !embedded {
@@ -183,7 +185,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     }
     people::warm(&identity).await?;
     people::listen(&identity, &stores.log, &feed, lifecycle).await?;
-    let (limits, limiter) = compose::limits(config)?;
+    let (limits, limiter) = compose::limits(redis.as_ref());
     let limits = Arc::new(limits);
     let working = Working {
         config,
@@ -210,7 +212,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         bus: bus.map(|bus| bus.signals),
         mailer: mailer.filter(|_| !config.mail.smtp_url.is_empty()),
         ids: Arc::clone(&ids),
-        clock: Arc::clone(&clock),
+        clock: Arc::clone(&stores.clock),
         folder: config.data.folder.clone(),
         alerting: config.alerts.clone(),
         traffic: Arc::clone(&traffic),
@@ -234,7 +236,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         log: Arc::clone(&stores.log),
         feed,
         ids,
-        clock: Arc::clone(&clock),
+        clock: Arc::clone(&stores.clock),
         cursors: CursorKey::derived(operator_token.as_bytes()),
         operator: OperatorToken::of(&operator_token),
         identity,
@@ -278,7 +280,7 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
         listen("operations", listener, stoa_api::ops_router(&platform), bounds, lifecycle);
     }
     lifecycle.running();
-    let ready_ms = clock.now().since(start) / 1_000;
+    let ready_ms = SystemClock.now().since(start) / 1_000;
     tracing::info!(ready_ms, data = %stores.about, mode = %config.mode, "ready");
     let letters = config.data.folder.join(&config.mail.folder);
     let screen = Screen {

@@ -21,6 +21,9 @@ use tokio::sync::watch;
 use super::compose::{self, Stores};
 use super::config::Alerting;
 
+/// By how many seconds the clocks of a machine and of the database may differ before it is told.
+const SKEW_MAX_S: i64 = 5;
+
 /// What a process is made of, as far as it is watched.
 pub(super) struct Watched<'w> {
     pub(super) stores: &'w Stores,
@@ -147,13 +150,18 @@ pub(super) fn health(watched: &Watched<'_>, alerts: Arc<Alerts>, lifecycle: &Lif
         let node = ids.node().map(|node| format!("node {node}"));
         Box::pin(std::future::ready(issued.map(|_| node).map_err(text)))
     });
+    let ids = Arc::clone(&watched.ids);
     health.check("clock", false, move || {
-        let is_sane = clock.now().millis() > stoa_kernel::id::EPOCH_MS;
-        Box::pin(std::future::ready(if is_sane {
-            Ok(None)
-        } else {
+        let ahead_s = ids.ahead_us() / 1_000_000;
+        let found = if clock.now().millis() <= stoa_kernel::id::EPOCH_MS {
             Err("the clock is before 2024".to_owned())
-        }))
+        } else if ahead_s.abs() > SKEW_MAX_S {
+            let which = if ahead_s > 0 { "behind" } else { "ahead of" };
+            Err(format!("the clock of this machine is {} s {which} that of the database, whose time is used", ahead_s.abs()))
+        } else {
+            Ok(None)
+        };
+        Box::pin(std::future::ready(found))
     });
     health
 }

@@ -10,7 +10,6 @@ use stoa_jobs::janitor::{CLEAN, Janitor};
 use stoa_jobs::letters::{self, WATCH, Watcher};
 use stoa_jobs::schedule::{Own, Scheduler, Schedules};
 use stoa_jobs::{Handler, Kind, PROBE, Pace, Pacing, Parts, Probe, Registry, Worker};
-use stoa_kernel::clock::Clock;
 use stoa_kernel::id::Ids;
 use stoa_kernel::store::{BoxFuture, Event as _};
 use stoa_messaging::notification::{
@@ -22,7 +21,6 @@ use stoa_outbox::{
     ActivityProjection, Again, Broker, CONSUME, Consumer, Consuming, Feed, Leader, Projecting, Projection,
     RELAY, Relay,
 };
-use stoa_runtime::clock::SystemClock;
 use stoa_runtime::entropy::SystemEntropy;
 use stoa_runtime::ids::NodeIds;
 use stoa_runtime::lifecycle::Lifecycle;
@@ -73,7 +71,7 @@ pub(super) fn desk(stores: &Stores, ids: &Arc<NodeIds>) -> Desk {
     Desk {
         store: Arc::clone(&stores.store),
         queue: Arc::clone(&stores.queue),
-        clock: Arc::new(SystemClock),
+        clock: Arc::clone(&stores.clock),
         ids: Arc::clone(ids) as Arc<dyn Ids>,
         kinds: KINDS.to_vec(),
     }
@@ -83,15 +81,14 @@ pub(super) fn desk(stores: &Stores, ids: &Arc<NodeIds>) -> Desk {
 pub(super) fn schedules(stores: &Stores, ids: &Arc<NodeIds>, desk: &Arc<Desk>) -> Schedules {
     Schedules {
         store: Arc::clone(&stores.store),
-        clock: Arc::new(SystemClock),
+        clock: Arc::clone(&stores.clock),
         ids: Arc::clone(ids) as Arc<dyn Ids>,
         desk: Arc::clone(desk),
     }
 }
 
 fn purge(stores: &Stores) -> PurgeWorkflow {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    PurgeWorkflow::on(&stores.store, &stores.upkeep, &clock)
+    PurgeWorkflow::on(&stores.store, &stores.upkeep, &stores.clock)
 }
 
 /// Every workflow, in every version of which there may be runs.
@@ -105,7 +102,7 @@ fn workflows(stores: &Stores) -> Workflows {
 pub(super) fn runs(stores: &Stores, ids: &Arc<NodeIds>) -> Runs {
     Runs {
         store: Arc::clone(&stores.store),
-        clock: Arc::new(SystemClock),
+        clock: Arc::clone(&stores.clock),
         ids: Arc::clone(ids) as Arc<dyn Ids>,
         registry: workflows(stores),
     }
@@ -115,13 +112,13 @@ pub(super) fn runs(stores: &Stores, ids: &Arc<NodeIds>) -> Runs {
 fn consumers(stores: &Stores, ids: &Arc<NodeIds>, people: &Arc<dyn People>) -> Vec<Arc<dyn Consumer>> {
     let notifications = Notifications {
         store: Arc::clone(&stores.store),
-        clock: Arc::new(SystemClock),
+        clock: Arc::clone(&stores.clock),
         ids: Arc::clone(ids) as Arc<dyn Ids>,
         people: Arc::clone(people),
     };
     let webhooks = Webhooks {
         store: Arc::clone(&stores.store),
-        clock: Arc::new(SystemClock),
+        clock: Arc::clone(&stores.clock),
         ids: Arc::clone(ids) as Arc<dyn Ids>,
     };
     vec![Arc::new(webhooks), Arc::new(notifications)]
@@ -162,15 +159,15 @@ fn letters(identity: &Identity) -> Result<Letters, Failure> {
 
 /// Where people see what they are told.
 pub(super) fn inbox(stores: &Stores, identity: &Identity) -> Result<Inbox, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    Ok(Inbox { store: Arc::clone(&stores.store), clock, letters: letters(identity)? })
+    let (store, clock) = (Arc::clone(&stores.store), Arc::clone(&stores.clock));
+    Ok(Inbox { store, clock, letters: letters(identity)? })
 }
 
 /// Where people ask for webhook endpoints.
 pub(super) fn endpoints(config: &Config, stores: &Stores, ids: &Arc<NodeIds>) -> Result<Endpoints, Failure> {
     Ok(Endpoints {
         store: Arc::clone(&stores.store),
-        clock: Arc::new(SystemClock),
+        clock: Arc::clone(&stores.clock),
         ids: Arc::clone(ids) as Arc<dyn Ids>,
         entropy: Arc::new(SystemEntropy),
         outbound: people::outbound(config)?,
@@ -181,7 +178,7 @@ pub(super) fn endpoints(config: &Config, stores: &Stores, ids: &Arc<NodeIds>) ->
 pub(super) fn inbound(stores: &Stores, ids: &Arc<NodeIds>) -> Inbound {
     Inbound {
         store: Arc::clone(&stores.store),
-        clock: Arc::new(SystemClock),
+        clock: Arc::clone(&stores.clock),
         ids: Arc::clone(ids) as Arc<dyn Ids>,
         entropy: Arc::new(SystemEntropy),
     }
@@ -213,7 +210,7 @@ impl Working<'_> {
     /// Does the work. The mailer is what letters leave by.
     pub(super) fn work(&self, lifecycle: &mut Lifecycle) -> Result<Arc<dyn Mailer>, Failure> {
         let mailer = people::mailer(self.config)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = Arc::clone(&self.stores.clock);
         let store = Arc::clone(&self.stores.store);
         let purging = Purging {
             store: Arc::clone(&store),
@@ -295,7 +292,7 @@ impl Working<'_> {
 
     /// Sends webhooks, beside all other jobs: whoever does not answer takes no place of theirs.
     fn deliver(&self, pacing: &Arc<dyn Pacing>, lifecycle: &mut Lifecycle) -> Result<(), Failure> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = Arc::clone(&self.stores.clock);
         let deliver = Deliver::new(
             Arc::clone(&self.stores.store),
             Arc::clone(&clock),
@@ -320,8 +317,7 @@ impl Working<'_> {
     }
 
     fn leader(&self, name: &str) -> Leader {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        Leader::of(&self.stores.leases, &clock, name, self.holder)
+        Leader::of(&self.stores.leases, &self.stores.clock, name, self.holder)
     }
 
     /// Follows the log: consumers, and the relay to a broker where there is one.
@@ -335,7 +331,7 @@ impl Working<'_> {
                 store: Arc::clone(&self.stores.store),
                 log: Arc::clone(&self.stores.log),
                 feed: self.feed.clone(),
-                clock: Arc::new(SystemClock),
+                clock: Arc::clone(&self.stores.clock),
                 ids: Arc::clone(self.ids) as Arc<dyn Ids>,
             };
             running.push(tokio::spawn(consuming.run(stopped.clone())));
@@ -347,7 +343,7 @@ impl Working<'_> {
                 store: Arc::clone(&self.stores.store),
                 log: Arc::clone(&self.stores.log),
                 feed: self.feed.clone(),
-                clock: Arc::new(SystemClock),
+                clock: Arc::clone(&self.stores.clock),
                 ids: Arc::clone(self.ids) as Arc<dyn Ids>,
             };
             running.push(tokio::spawn(projecting.run(stopped.clone())));
@@ -359,7 +355,7 @@ impl Working<'_> {
                 log: Arc::clone(&self.stores.log),
                 leader: self.leader(RELAY),
                 feed: self.feed.clone(),
-                clock: Arc::new(SystemClock),
+                clock: Arc::clone(&self.stores.clock),
                 ids: Arc::clone(self.ids) as Arc<dyn Ids>,
             };
             running.push(tokio::spawn(relay.run(stopped)));

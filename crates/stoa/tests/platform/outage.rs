@@ -59,7 +59,7 @@ fn check(app: &App, name: &str) -> Option<bool> {
 
 /// Asks until a check stands as wanted; how long that took.
 #[expect(clippy::disallowed_methods, reason = "the test is about real time")]
-fn until_check(app: &App, name: &str, wanted: bool) -> Duration {
+pub(crate) fn until_check(app: &App, name: &str, wanted: bool) -> Duration {
     let start = Instant::now();
     while check(app, name) != Some(wanted) {
         assert!(start.elapsed() < Duration::from_secs(15), "{name} is still not {wanted}");

@@ -12,14 +12,14 @@ const ACME: [(&str, &str); 1] = [("Stoa-Organization", "acme")];
 
 /// What was received: the path, the headers, the body.
 #[derive(Debug, Clone)]
-struct Received {
-    path: String,
-    headers: HashMap<String, String>,
-    body: Value,
+pub(crate) struct Received {
+    pub(crate) path: String,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Value,
 }
 
 /// Receives webhooks, and answers what its path says: `/200`, `/500`, `/410`, `/hang`.
-struct Receiver {
+pub(crate) struct Receiver {
     port: u16,
     received: Arc<Mutex<Vec<Received>>>,
     /// What `/turn` answers.
@@ -48,7 +48,7 @@ fn read(stream: &mut TcpStream) -> Option<Received> {
 }
 
 impl Receiver {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (received, turn) = (Arc::<Mutex<Vec<Received>>>::default(), Arc::new(Mutex::new(500)));
@@ -80,16 +80,16 @@ impl Receiver {
         Self { port, received, turn }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/{path}", self.port)
     }
 
-    fn at(&self, path: &str) -> Vec<Received> {
+    pub(crate) fn at(&self, path: &str) -> Vec<Received> {
         self.received.lock().unwrap().iter().filter(|one| one.path == format!("/{path}")).cloned().collect()
     }
 
     #[track_caller]
-    fn until(&self, path: &str, count: usize) -> Vec<Received> {
+    pub(crate) fn until(&self, path: &str, count: usize) -> Vec<Received> {
         for () in looks() {
             let found = self.at(path);
             if found.len() >= count {
@@ -101,7 +101,7 @@ impl Receiver {
     }
 }
 
-const SETTINGS: [(&str, &str); 2] =
+pub(crate) const SETTINGS: [(&str, &str); 2] =
     [("STOA_OUTBOUND__ALLOWED_NETWORKS", "127.0.0.1/32"), ("STOA_WEBHOOKS__PAUSES_S", "1, 1")];
 
 fn embedded() -> App {

@@ -1,5 +1,6 @@
 //! The cases. Every one works with two organizations.
 
+pub mod caches;
 mod consumers;
 mod events;
 mod jobs;

@@ -205,6 +205,19 @@ macro_rules! limiter_suite {
     };
 }
 
+/// The cases of a cache that processes share: `async fn() -> (Arc<dyn SharedCache>, _)`.
+#[macro_export]
+macro_rules! cache_suite {
+    ($open:path) => {
+        $crate::port_suite!(caches, $open:
+            what_is_kept_is_found_for_its_time
+            what_is_forgotten_is_found_no_more
+            what_was_looked_up_before_a_change_is_not_found_after_it
+            a_cache_answers
+        );
+    };
+}
+
 /// The cases of a bus: `async fn() -> (Arc<dyn Signals>, _)`.
 #[macro_export]
 macro_rules! signals_suite {

@@ -16,11 +16,13 @@ mod fault;
 mod others;
 mod postgres;
 mod server;
+mod skew;
 
 pub use collector::Collector;
 pub use fault::FaultProxy;
 pub use others::{Nats, PgBouncer, Redis};
 pub use postgres::{Database, Postgres};
+pub use skew::skewed_by;
 
 /// A port of 127.0.0.1 that is free at the moment.
 #[must_use]

@@ -84,7 +84,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("database.connect_timeout_ms", "The most that connecting may take, in milliseconds."),
     secret(
         "redis.url",
-        "The Redis or Valkey server that all processes count rate limits in, `redis://[user:password@]host:port/` or `rediss://` with TLS. Empty: each process counts by itself. Also `REDIS_URL`.",
+        "The Redis or Valkey server in which all processes count rate limits and keep what they have looked up, sealed: `redis://[user:password@]host:port/` or `rediss://` with TLS. Empty: each process does so by itself. Also `REDIS_URL`.",
     ),
     key(
         "redis.prefix",
