@@ -153,7 +153,8 @@ async fn open_untried(
         return Ok(Stores::of(port, &store, clock, about));
     }
     let store = Arc::new(open_postgres(config, masters, ids, committed).await?);
-    let guarded = traced(Arc::new(GuardedStore::new(store.clone(), &DATABASE, Arc::clone(&clock))), "postgresql");
+    let guarded =
+        traced(Arc::new(GuardedStore::new(store.clone(), &DATABASE, Arc::clone(&clock))), "postgresql");
     let about = format!("{} (PostgreSQL)", shown(&config.database.url));
     Ok(Stores::of(guarded, &store, clock, about))
 }

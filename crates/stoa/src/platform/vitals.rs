@@ -157,7 +157,10 @@ pub(super) fn health(watched: &Watched<'_>, alerts: Arc<Alerts>, lifecycle: &Lif
             Err("the clock is before 2024".to_owned())
         } else if ahead_s.abs() > SKEW_MAX_S {
             let which = if ahead_s > 0 { "behind" } else { "ahead of" };
-            Err(format!("the clock of this machine is {} s {which} that of the database, whose time is used", ahead_s.abs()))
+            Err(format!(
+                "the clock of this machine is {} s {which} that of the database, whose time is used",
+                ahead_s.abs()
+            ))
         } else {
             Ok(None)
         };

@@ -114,8 +114,8 @@ fn holds(app: &App, known: &Known) {
     let checked = app.command().args(["config", "check"]).output().unwrap();
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(said.contains("all of which hold"), "{said}{}", String::from_utf8_lossy(&checked.stderr));
-    // Beside those of the organizations there are the two of the keys of the installation, and one of each of its schedules.
-    assert!(said.contains(&format!("{} audit entries", stored.len() + 2 + 4)), "{said}");
+    // Beside those of the organizations there are the two of the keys of the installation, one of each of its schedules, and that of its projection.
+    assert!(said.contains(&format!("{} audit entries", stored.len() + 2 + 4 + 1)), "{said}");
 }
 
 #[test]

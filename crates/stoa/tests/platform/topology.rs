@@ -209,7 +209,8 @@ impl Busy {
         let receiver = Receiver::start();
         let wanting = json!({"url": receiver.url("200/all"), "events": ["schedule.created"], "timeoutS": 5});
         let endpoint = post(app, "/v1/webhooks", &wanting)["id"].as_str().unwrap().to_owned();
-        let beat = json!({"name": "beat", "kind": "probe", "everyS": 1, "misfire": "catch_up", "catchUpMax": 100});
+        let beat =
+            json!({"name": "beat", "kind": "probe", "everyS": 1, "misfire": "catch_up", "catchUpMax": 100});
         let beat = post(app, "/v1/schedules", &beat)["id"].as_str().unwrap().to_owned();
         Self { beat: format!("/v1/schedules/{beat}"), runs: Vec::new(), endpoint, receiver, made: 1 }
     }
@@ -218,7 +219,7 @@ impl Busy {
         let run = json!({"workflow": "probe", "input": {"steps": 10, "stepMs": 20}});
         self.runs.push(format!("/v1/runs/{}", post(app, "/v1/runs", &run)["id"].as_str().unwrap()));
         for number in 0..5 {
-            let payload = json!({"result": number, "failures": u8::from(number == 2)});
+            let payload = json!({"result": number, "fail": if number == 2 { "once" } else { "never" }});
             let job = json!({"kind": "probe", "payload": payload, "orderKey": "box", "batchKey": "box"});
             post(app, "/v1/jobs", &job);
         }
@@ -241,7 +242,8 @@ impl Busy {
         let stopped = app.with("PATCH", &self.beat, &ACME, r#"{"paused": true}"#).json();
         assert!(stopped["pausedAt"].is_string(), "{stopped}");
         let fired = get(app, &self.beat)["fired"].as_u64().unwrap();
-        let done = |page: &Value| page["items"].as_array().unwrap().iter().all(|job| job["state"] == "completed");
+        let done =
+            |page: &Value| page["items"].as_array().unwrap().iter().all(|job| job["state"] == "completed");
         let jobs = until(app, "/v1/jobs?kind=probe&limit=100", done);
         let jobs = jobs["items"].as_array().unwrap();
         let boxed = u64::try_from(5 * self.runs.len()).unwrap();
@@ -252,14 +254,19 @@ impl Busy {
         assert_eq!(ids.len(), self.made);
         let deliveries = get(app, &format!("/v1/webhooks/{}/deliveries?limit=100", self.endpoint));
         assert_eq!(deliveries["items"].as_array().unwrap().len(), self.made, "an event is one delivery");
-        until(app, "/v1/events/activity?type=schedule.created", |page| page["items"][0]["events"] == self.made);
+        until(app, "/v1/events/activity?type=schedule.created", |page| {
+            page["items"][0]["events"] == self.made
+        });
     }
 }
 
 /// One process is right, one four minutes ahead, one four minutes behind: they go by the time of the database.
 #[test]
 fn processes_whose_clocks_are_minutes_apart_work_together() {
-    let right = App::with_settings(Some(database(&Postgres::shared())), &[&SETTINGS[..], &[("MODE", "api")]].concat());
+    let right = App::with_settings(
+        Some(database(&Postgres::shared())),
+        &[&SETTINGS[..], &[("MODE", "api")]].concat(),
+    );
     let wrong = |seconds: i64| {
         let skew = skewed_by(seconds);
         let skew = skew.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -268,7 +275,13 @@ fn processes_whose_clocks_are_minutes_apart_work_together() {
     let (ahead, behind) = (wrong(240), wrong(-240));
     for (app, which) in [(&ahead, "ahead of"), (&behind, "behind")] {
         let health = app.get("/health").json();
-        let clock = health["checks"].as_array().unwrap().iter().find(|check| check["name"] == "clock").unwrap().clone();
+        let clock = health["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|check| check["name"] == "clock")
+            .unwrap()
+            .clone();
         let told = clock.to_string();
         assert!(clock["ok"] == false && told.contains(which) && told.contains("2"), "{told}");
     }
@@ -302,7 +315,10 @@ fn processes_whose_clocks_are_minutes_apart_work_together() {
 /// itself for the leader still.
 #[test]
 fn a_process_that_is_cut_off_is_replaced_and_does_no_harm_when_it_is_back() {
-    let api = App::with_settings(Some(database(&Postgres::shared())), &[&SETTINGS[..], &[("MODE", "api")]].concat());
+    let api = App::with_settings(
+        Some(database(&Postgres::shared())),
+        &[&SETTINGS[..], &[("MODE", "api")]].concat(),
+    );
     let own = api.database.as_ref().unwrap();
     let proxy = FaultProxy::before(own.server().port());
     let through = own.url().replace(&format!(":{}/", own.server().port()), &format!(":{}/", proxy.port()));
