@@ -1,5 +1,5 @@
 # Every target is one readable line or a script.
-.PHONY: run demo test crash check bench-auth bench-jobs bench-reconcile bench-store fuzz generate setup build
+.PHONY: run demo test crash check bench-auth bench-events bench-jobs bench-reconcile bench-store fuzz generate setup build
 
 run: build                 ## Build the release binary and start the platform
 	@scripts/run.sh
@@ -33,6 +33,9 @@ bench-auth: build          ## Compare authenticated requests with Fastify (RUNS=
 
 bench-jobs:                ## Compare the job engine with graphile-worker, pg-boss and BullMQ (RUNS=3 JOBS=20000)
 	@bench/jobs/run.sh
+
+bench-events: build        ## How soon followers, NATS and a thousand webhook endpoints hear of a change (ONLY=sqlite,postgres)
+	@bench/events/run.sh
 
 fuzz:                      ## Fuzz every parser (FUZZ_SECONDS=60 each)
 	@scripts/fuzz.sh

@@ -45,7 +45,7 @@ pub use commit::{
     Write,
 };
 pub use cursor::{Cursor, CursorError, CursorKey};
-pub use event::{Aggregate, Envelope, Event, EventType};
+pub use event::{Aggregate, Envelope, Event, EventType, Fact};
 pub use failure::{StoreError, StoreErrorKind};
 pub use field::{Field, Json, Personal};
 pub use port::{

@@ -52,11 +52,6 @@ impl Failure {
         Self { code, message: message.into(), way_out: None, exit }
     }
 
-    /// Whether it has this code.
-    pub(crate) fn is(&self, code: &str) -> bool {
-        self.code == code
-    }
-
     pub(crate) fn way_out(mut self, way_out: impl Into<String>) -> Self {
         self.way_out = Some(way_out.into());
         self

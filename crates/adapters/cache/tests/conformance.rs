@@ -56,15 +56,20 @@ mod cache {
 
     use stoa_cache::{RedisCache, RedisLink};
     use stoa_harness::{FaultProxy, Redis};
+    use stoa_kernel::clock::{Clock, Manual, Micros};
     use stoa_runtime::cache::{Cache, Commons, SharedCache, Tag};
     use stoa_runtime::clock::SystemClock;
     use stoa_runtime::entropy::SystemEntropy;
 
     use super::*;
 
-    fn on(url: &str) -> Arc<dyn SharedCache> {
+    fn at(url: &str, clock: Arc<dyn Clock>) -> Arc<dyn SharedCache> {
         let link = RedisLink::new(url, "stoa").unwrap();
-        Arc::new(RedisCache::on(&link, [7; 32], Arc::new(SystemEntropy)))
+        Arc::new(RedisCache::on(link, [7; 32], clock, Arc::new(SystemEntropy)))
+    }
+
+    fn on(url: &str) -> Arc<dyn SharedCache> {
+        at(url, Arc::new(SystemClock))
     }
 
     async fn fresh() -> (Arc<dyn SharedCache>, Redis) {
@@ -146,32 +151,65 @@ mod cache {
         soon("the cache is used again", back).await;
     }
 
+    /// Who had been heard and then was not may have come back with what it had long ago.
+    #[tokio::test]
+    async fn what_redis_has_when_it_is_back_from_its_past_is_not_found() {
+        let redis = Redis::start();
+        let proxy = FaultProxy::before(redis.port());
+        let one = process(&format!("redis://127.0.0.1:{}/", proxy.port())).await;
+        let other = process(&redis.url()).await;
+        assert_eq!(get(&other, "old").await, "old");
+        is_kept(&redis.url()).await;
+        // As if it had forgotten what was forgotten: the change was made, and told to the server that is no more.
+        proxy.cut();
+        proxy.heal();
+        assert_eq!(get(&one, "new").await, "new", "the connection was lost");
+        assert_ne!(get(&one, "newer").await, "old");
+    }
+
     #[tokio::test]
     async fn nobody_reads_what_is_in_it_or_writes_what_is_believed() {
-        let (cache, server) = fresh().await;
-        let tags = vec!["a".to_owned()];
-        let found = cache.get("one", &tags).await.unwrap();
-        cache.keep("one", &found.generations, b"canary", Duration::from_secs(60)).await.unwrap();
+        let server = Redis::start();
+        let clock = Arc::new(Manual::at(Micros(1_800_000_000_000_000)));
+        let cache = at(&server.url(), clock.clone());
+        let tags = vec!["canary-tag".to_owned()];
+        let found = cache.get("canary-one", &tags).await.unwrap();
+        cache.keep("canary-one", &found.generations, b"canary", Duration::from_secs(60)).await.unwrap();
         let client = ::redis::Client::open(server.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let sealed: Vec<u8> =
-            ::redis::cmd("GET").arg("stoa:cache:one").query_async(&mut connection).await.unwrap();
-        assert!(!sealed.windows(6).any(|window| window == b"canary"));
-        let mut set = async |key: &str, value: &[u8]| {
+        let names: Vec<String> = ::redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+        let mut all = Vec::new();
+        for name in names {
+            let value: Vec<u8> = ::redis::cmd("GET").arg(&name).query_async(&mut connection).await.unwrap();
+            let text = format!("{name} {}", String::from_utf8_lossy(&value));
+            assert!(!text.contains("canary"), "{text}");
+            all.push((name, value));
+        }
+        let (place, sealed) = all.iter().find(|(name, _)| name.starts_with("stoa:cache:")).unwrap().clone();
+        let mut set = async |name: &str, value: &[u8]| {
             let mut call = ::redis::cmd("SET");
-            call.arg(format!("stoa:cache:{key}")).arg(value);
-            call.exec_async(&mut connection).await.unwrap();
+            call.arg(name).arg(value).exec_async(&mut connection).await.unwrap();
         };
-        // Another key, another value, garbage, nothing.
-        set("two", &sealed).await;
-        assert_eq!(cache.get("two", &tags).await.unwrap().value, None);
+        let value = async || cache.get("canary-one", &tags).await.unwrap().value;
+        // Another value's place, another value, garbage, nothing.
+        let other = cache.get("two", &tags).await.unwrap();
+        cache.keep("two", &other.generations, b"two", Duration::from_secs(60)).await.unwrap();
         let mut turned = sealed.clone();
         *turned.last_mut().unwrap() ^= 1;
         for wrong in [&turned[..], b"garbage", b""] {
-            set("one", wrong).await;
-            assert_eq!(cache.get("one", &tags).await.unwrap().value, None);
+            set(&place, wrong).await;
+            assert_eq!(value().await, None);
         }
-        set("one", &sealed).await;
-        assert!(cache.get("one", &tags).await.unwrap().value.is_some(), "this one is right");
+        set(&place, &sealed).await;
+        assert!(value().await.is_some(), "this one is right");
+        // Whoever brings everything back as it was does so within its time alone.
+        cache.forget(&tags).await.unwrap();
+        assert_eq!(value().await, None);
+        for (name, value) in &all {
+            set(name, value).await;
+        }
+        assert!(value().await.is_some());
+        clock.advance(60_000_000);
+        assert_eq!(value().await, None, "its time is over, whatever Redis says");
     }
 }

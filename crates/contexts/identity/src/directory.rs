@@ -164,15 +164,15 @@ impl Seen {
     /// Forgets what events are about: they may have happened in another process.
     pub async fn heard(&self, events: &[Envelope]) {
         if events.iter().any(|event| event.kind == stoa_kernel::store::event::RESTORED.name) {
-            return self.clear().await;
+            return self.commons.clear().await;
         }
         let tags: HashSet<Tag> = events.iter().flat_map(told).collect();
         self.commons.forget(&tags.into_iter().collect::<Vec<_>>()).await;
     }
 
-    /// Forgets everything: events may have been missed.
-    pub async fn clear(&self) {
-        self.commons.clear().await;
+    /// Forgets everything, in this process: something may have happened that it does not hear of.
+    pub fn clear_here(&self) {
+        self.commons.clear_here();
     }
 }
 

@@ -350,7 +350,7 @@ impl Again {
         let projection = self.projections.iter().find(|projection| projection.name() == name);
         let projection = projection.ok_or_else(|| Failed::later("this process has no such projection"))?;
         // What was made anew meanwhile has this event, or a job of its own for it.
-        if generation < projection::live(self.store.as_ref(), &work.cx, name).await? {
+        if generation < projection::readable(self.store.as_ref(), &work.cx, name).await?.0 {
             return Ok(Done::default());
         }
         let commit = projection.fold(&work.cx, generation, std::slice::from_ref(event)).await?;

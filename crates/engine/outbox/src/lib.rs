@@ -35,7 +35,7 @@ pub use consumer::{
 pub use feed::{Feed, Follower};
 pub use installation::{AlertRaised, AlertResolved, AlertState, EVENT_TYPES};
 pub use leader::Leader;
-pub use projection::{Generations, Projecting, Projection, cursor_name, generations, live};
+pub use projection::{Generations, Projecting, Projection, RETIRED_US, cursor_name, generations, readable};
 pub use relay::{Broker, Message, RELAY, Relay, subject};
 pub use sequencer::{LEASE_NAME as SEQUENCER_LEASE, Sequencer};
 pub use signals::{COMMITTED, Heard, Signals, Unheard, carry_hints};

@@ -27,6 +27,8 @@ use crate::rounds::{Rounds, Step, run, step};
 const STEP: u32 = 500;
 /// The most rows of an old generation that are removed at once.
 const REMOVED_AT_ONCE: u32 = 1_000;
+/// For how long a generation can be read after another took its place, in microseconds: five minutes, for lists that are read page by page.
+pub const RETIRED_US: i64 = 300_000_000;
 /// The generation that a projection begins with.
 const FIRST: i64 = 1;
 
@@ -105,12 +107,13 @@ pub async fn generations(
     store.find(&cx.within(Scope::System), query).await
 }
 
-/// The generation of a projection that is to be read.
+/// The generations of a projection that can be read: the one that is, and the one that was before it, for whoever reads that to the end.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn live(store: &dyn Store, cx: &Context, name: &str) -> Result<i64, StoreError> {
-    Ok(generations(store, cx, name).await?.map_or(FIRST, |found| found.live))
+pub async fn readable(store: &dyn Store, cx: &Context, name: &str) -> Result<(i64, Option<i64>), StoreError> {
+    let found = generations(store, cx, name).await?;
+    Ok(found.map_or((FIRST, None), |found| (found.live, found.retired)))
 }
 
 impl Generations {
@@ -151,6 +154,8 @@ pub struct Projecting {
     pub leader: Leader,
     /// Woken by what happens.
     pub feed: Feed,
+    /// For how long a generation can be read after another took its place, in microseconds.
+    pub kept_us: i64,
     /// Dates it.
     pub clock: Arc<dyn Clock>,
     /// Numbers it.
@@ -181,7 +186,10 @@ impl Projecting {
         let known = self.generations(&cx).await?;
         let (mut is_more, position) = self.fold_next(&cx, known.live).await?;
         if known.retired.is_some() {
-            is_more |= self.remove(&cx, &known).await?;
+            // Whoever began to read it may read it to the end.
+            if self.clock.now().since(known.live_since) >= self.kept_us {
+                is_more |= self.remove(&cx, &known).await?;
+            }
         } else if let Some(building) = known.building {
             let (is_behind, reached) = self.fold_next(&cx, building).await?;
             is_more |= is_behind;
@@ -217,7 +225,7 @@ impl Projecting {
         let at = cursor(self.store.as_ref(), cx, &own, std::future::ready(Ok(0)), now).await?;
         let Step { events, position, is_full } =
             step(self.log.as_ref(), at.position, STEP, self.projection.kinds()).await?;
-        if events.is_empty() && now.since(at.updated_at) < REST_US {
+        if events.is_empty() && (position == at.position || now.since(at.updated_at) < REST_US) {
             return Ok((false, position));
         }
         let to = |position| EventCursor { position, version: at.version + 1, updated_at: now, ..at.clone() };
@@ -292,16 +300,16 @@ impl Projecting {
             version: known.version + 1,
             ..known.clone()
         };
+        self.apply(cx, Commit::new().update(known, &swapped).action("projection.rebuilt")).await?;
         tracing::info!(projection = known.name, generation = building, "a projection was made anew");
-        let commit = Commit::new().update(known, &swapped).action("projection.rebuilt");
-        self.store.commit(cx, commit).await.map(drop)
+        Ok(())
     }
 
     /// Removes what was read before: whether there is more of it.
     async fn remove(&self, cx: &Context, known: &Generations) -> Result<bool, StoreError> {
         let commit = self.projection.outdated(cx, known.live, REMOVED_AT_ONCE).await?;
         if !commit.is_empty() {
-            return self.store.commit(cx, commit).await.map(|_| true);
+            return self.apply(cx, commit).await.map(|()| true);
         }
         let Some(retired) = known.retired else { return Ok(false) };
         let clean = Generations { retired: None, version: known.version + 1, ..known.clone() };
@@ -310,7 +318,15 @@ impl Projecting {
         if let Some(cursor) = self.store.find(cx, own).await? {
             commit = commit.delete(&cursor);
         }
-        self.store.commit(cx, commit).await.map(|_| true)
+        self.apply(cx, commit).await.map(|()| true)
+    }
+
+    /// Applies what the next round finds again, where another process or somebody who asks was faster.
+    async fn apply(&self, cx: &Context, commit: Commit) -> Result<(), StoreError> {
+        match self.store.commit(cx, commit).await {
+            Err(error) if error.kind == StoreErrorKind::Conflict => Ok(()),
+            other => other.map(drop),
+        }
     }
 }
 

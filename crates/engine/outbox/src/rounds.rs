@@ -36,8 +36,12 @@ pub(crate) async fn run(follower: impl Rounds, mut stop: watch::Receiver<bool>) 
     while !*stop.borrow() {
         hints.mark_unchanged();
         match follower.step().await {
-            Ok(true) => continue,
-            Ok(false) => is_failing = false,
+            Ok(is_more) => {
+                is_failing = false;
+                if is_more {
+                    continue;
+                }
+            }
             Err(error) => {
                 if !std::mem::replace(&mut is_failing, true) {
                     tracing::warn!(who = follower.who(), %error, "the log is not followed for now; nothing is passed over");

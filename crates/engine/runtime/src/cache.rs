@@ -87,22 +87,26 @@ pub trait SharedCache: Send + Sync {
     fn ping(&self) -> BoxFuture<'_, Result<(), Unreachable>>;
 }
 
-/// A shared cache as a process knows it. What could not be forgotten there is not read there, until everything is forgotten.
+/// A shared cache as a process knows it. Once it was not heard it is not read, until everything in it is forgotten: something could not be
+/// forgotten there, or it has forgotten that it was.
 struct Shared {
     port: Arc<dyn SharedCache>,
     gate: Gate,
-    /// How often something could not be forgotten; once from the start on, because it is not known what happened before.
+    /// How often it was not heard; once from the start on, because it is not known what happened before.
     missed: AtomicU64,
     /// How many of those have been made up for.
     made_up: AtomicU64,
 }
 
 impl Shared {
+    /// Asks it. Whoever does not hear the answer does not know what became of it meanwhile: it may come back with what it had long ago.
     async fn call<T>(&self, call: impl Future<Output = Result<T, Unreachable>>) -> Option<T> {
+        let mut unheard = Unheard { missed: &self.missed, is_heard: false };
         let admitted = self.gate.admit()?;
         let timeout = Duration::from_micros(CACHE.timeout_us.into());
         let answered = tokio::time::timeout(timeout, call).await.ok().and_then(Result::ok);
         admitted.settle(answered.is_some());
+        unheard.is_heard = answered.is_some();
         answered
     }
 
@@ -129,22 +133,34 @@ impl Shared {
 
     async fn forget(&self, tags: &[Tag]) {
         let tags: Vec<String> = tags.iter().map(Tag::to_string).collect();
-        let mut owed = Owed { missed: &self.missed, is_paid: false };
-        owed.is_paid = self.call(self.port.forget(&tags)).await.is_some();
+        self.call(self.port.forget(&tags)).await;
+    }
+
+    async fn keep(&self, key: &str, generations: &str, value: &[u8], ttl: Duration) {
+        self.call(self.port.keep(key, generations, value, ttl)).await;
     }
 }
 
-/// Something that is to be forgotten. Whoever is interrupted has not forgotten it.
-struct Owed<'s> {
+/// A question whose answer was not heard, also because nobody waited for it.
+struct Unheard<'s> {
     missed: &'s AtomicU64,
-    is_paid: bool,
+    is_heard: bool,
 }
 
-impl Drop for Owed<'_> {
+impl Drop for Unheard<'_> {
     fn drop(&mut self) {
-        if !self.is_paid {
+        if !self.is_heard {
             self.missed.fetch_add(1, Ordering::SeqCst);
         }
+    }
+}
+
+/// Forgets in memory when it is dropped.
+struct Forgetting<'c>(&'c moka::sync::Cache<Tag, u64>, &'c [Tag]);
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        self.1.iter().for_each(|tag| self.0.invalidate(tag));
     }
 }
 
@@ -152,7 +168,7 @@ impl Drop for Owed<'_> {
 pub struct Commons {
     generations: moka::sync::Cache<Tag, u64>,
     next: AtomicU64,
-    shared: Option<Shared>,
+    shared: Option<Arc<Shared>>,
 }
 
 impl Debug for Commons {
@@ -180,7 +196,7 @@ impl Commons {
     pub fn with(port: Arc<dyn SharedCache>, clock: Arc<dyn Clock>) -> Self {
         let gate = Gate::new("shared cache", CACHE.breaker, clock);
         let shared = Shared { port, gate, missed: AtomicU64::new(1), made_up: AtomicU64::new(0) };
-        Self { shared: Some(shared), ..Self::default() }
+        Self { shared: Some(Arc::new(shared)), ..Self::default() }
     }
 
     fn mark(&self, tags: &[Tag]) -> Mark {
@@ -198,15 +214,22 @@ impl Commons {
             return;
         }
         tags.iter().for_each(|tag| self.generations.invalidate(tag));
+        // And again after the shared cache has: what somebody found there in between is forgotten too, however this ends.
+        let _again = Forgetting(&self.generations, tags);
         metrics::counter!("stoa_cache_forgotten_total").increment(u64::try_from(tags.len()).unwrap_or(0));
         if let Some(shared) = &self.shared {
             shared.forget(tags).await;
         }
     }
 
-    /// Forgets everything.
+    /// Forgets everything, here and in the shared cache.
     pub async fn clear(&self) {
         self.forget(&[EVERYTHING]).await;
+    }
+
+    /// Forgets everything in this process alone.
+    pub fn clear_here(&self) {
+        self.generations.invalidate(&EVERYTHING);
     }
 }
 
@@ -338,8 +361,8 @@ where
         let until = self.ttl(&key, &value);
         // Whoever asks does not wait for others to be spared the question.
         if let (Some(found), Some(bytes)) = (found, (codec.write)(&value)) {
-            let port = Arc::clone(&shared.port);
-            tokio::spawn(async move { port.keep(&name, &found.generations, &bytes, until).await });
+            let shared = Arc::clone(shared);
+            tokio::spawn(async move { shared.keep(&name, &found.generations, &bytes, until).await });
         }
         Ok(Entry { value, until })
     }

@@ -19,9 +19,13 @@ const MARGIN: Duration = Duration::from_secs(5);
 pub struct NodeIds {
     clock: Arc<dyn Clock>,
     held: Mutex<Held>,
-    /// How far the clock of the leases is ahead, in microseconds.
-    ahead_us: AtomicI64,
+    /// How far the clock of the leases is ahead of the steady clock, in microseconds; [`UNKNOWN`] while that is not known. A clock that is
+    /// set does not move it.
+    ahead_of_steady_us: AtomicI64,
 }
+
+/// Nothing is known of the clock of the leases.
+const UNKNOWN: i64 = i64::MIN;
 
 #[derive(Debug, Default)]
 struct Held {
@@ -76,7 +80,7 @@ impl NodeIds {
     /// Ids that cannot be issued yet: the process has no node number.
     #[must_use]
     pub fn unleased(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, held: Mutex::default(), ahead_us: AtomicI64::new(0) }
+        Self { clock, held: Mutex::default(), ahead_of_steady_us: AtomicI64::new(UNKNOWN) }
     }
 
     /// Ids of a node whose number is configured.
@@ -105,7 +109,6 @@ impl NodeIds {
     ) -> Result<(), IssueError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         (held.until, held.offset) = (until, offset(held.offset));
-        self.ahead_us.store(held.offset.ahead_us, Ordering::Relaxed);
         // The generator of a number stays, so that its ids keep increasing; a new one has issued nothing that it could fall behind.
         if held.node != Some(node) {
             held.generator = Some(Generator::for_node(node)?);
@@ -115,10 +118,26 @@ impl NodeIds {
         Ok(())
     }
 
+    /// The clock of the leases showed `shown` at some moment between two of the steady clock. What may be right stays.
+    fn showed(&self, shown: Micros, between: (Micros, Micros)) {
+        let (least, most) = (shown.0.saturating_sub(between.1.0), shown.0.saturating_sub(between.0.0));
+        let ahead = match self.ahead_of_steady_us.load(Ordering::Relaxed) {
+            UNKNOWN => least.midpoint(most),
+            known => known.max(least).min(most),
+        };
+        self.ahead_of_steady_us.store(ahead, Ordering::Relaxed);
+    }
+
+    /// The time of the clock of the leases; `None` while that is not known.
+    fn shown(&self) -> Option<Micros> {
+        let ahead = self.ahead_of_steady_us.load(Ordering::Relaxed);
+        (ahead != UNKNOWN).then(|| self.clock.steady().plus(ahead))
+    }
+
     /// How far the clock of the leases is ahead of this process's, in microseconds; 0 while that is not known.
     #[must_use]
     pub fn ahead_us(&self) -> i64 {
-        self.ahead_us.load(Ordering::Relaxed)
+        self.shown().map_or(0, |shown| shown.0.saturating_sub(self.clock.now().0))
     }
 
     /// The node number, while the process holds one.
@@ -144,6 +163,7 @@ impl NodeIds {
             let until = asked.plus(micros(NODE_LEASE) - micros(MARGIN));
             let shown = lease.expires.plus(-micros(NODE_LEASE));
             let (between, steady) = ((before, self.clock.now()), self.clock.steady());
+            self.showed(shown, (asked, steady));
             self.take(node, Some(until), |offset| offset.seen(shown, between, steady))
                 .map_err(|error| StoreError::new(StoreErrorKind::Invalid, error.to_string()))?;
             return Ok(node);
@@ -167,8 +187,8 @@ impl Clock for Shifted<'_> {
     }
 }
 
-/// The time of an installation: that of its database, which all of its processes have in common, however far their own clocks are apart.
-/// A process that leases no number goes by its own.
+/// The time of an installation: that of its database, which all of its processes have in common, however far their own clocks are apart,
+/// and whoever sets them. A process that leases no number goes by its own.
 #[derive(Debug)]
 pub struct InstallationClock(Arc<NodeIds>);
 
@@ -182,7 +202,7 @@ impl InstallationClock {
 
 impl Clock for InstallationClock {
     fn now(&self) -> Micros {
-        self.0.clock.now().plus(self.0.ahead_us())
+        self.0.shown().unwrap_or_else(|| self.0.clock.now())
     }
 
     fn steady(&self) -> Micros {
@@ -255,6 +275,41 @@ mod tests {
         assert_eq!(b.lease(&table, "c", 7).await.unwrap(), 8, "what has ended is free");
         a.stop();
         assert_eq!(a.next_raw(), Err(IssueError::NoNode));
+    }
+
+    /// A machine whose clock can be set.
+    struct Machine(Manual, Manual);
+
+    impl Clock for Machine {
+        fn now(&self) -> Micros {
+            self.0.now()
+        }
+        fn steady(&self) -> Micros {
+            self.1.now()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_time_is_that_of_the_leases_whoever_sets_the_clock_of_the_machine() {
+        let database = Arc::new(Manual::at(Micros((EPOCH_MS + 600_000) * 1_000)));
+        let table = Table(Mutex::default(), Arc::clone(&database));
+        let wrong = Micros((EPOCH_MS + 900_000) * 1_000);
+        let machine = Arc::new(Machine(Manual::at(wrong), Manual::at(Micros(5))));
+        let ids = Arc::new(NodeIds::unleased(machine.clone()));
+        let clock = InstallationClock::of(Arc::clone(&ids));
+        assert_eq!((clock.now(), ids.ahead_us()), (wrong, 0), "nothing is known yet");
+        ids.lease(&table, "a", 7).await.unwrap();
+        assert_eq!((clock.now(), ids.ahead_us()), (database.now(), -300_000_000));
+        // The machine's clock is put right, and time passes.
+        machine.0.advance(-300_000_000);
+        for clock in [database.as_ref(), &machine.0, &machine.1] {
+            clock.advance(7_000_000);
+        }
+        assert_eq!((clock.now(), ids.ahead_us()), (database.now(), 0));
+        // The database's clock is set: that is known with the next renewal.
+        database.advance(-2_000_000);
+        ids.lease(&table, "a", 7).await.unwrap();
+        assert_eq!(clock.now(), database.now());
     }
 
     #[tokio::test]

@@ -89,6 +89,54 @@ pub trait Event: Serialize + Send + Sync {
     }
 }
 
+/// What several types of events say alike of what they happened to.
+pub trait Fact: Serialize + Send + Sync {
+    /// The JSON Schema of it.
+    fn schema() -> serde_json::Value;
+
+    /// What it is about.
+    fn aggregate(&self) -> Aggregate;
+
+    /// The organization that it belongs to.
+    fn organization(&self) -> Option<OrganizationId>;
+}
+
+/// Declares types of events that say the same, a [`Fact`], of what they happened to.
+#[macro_export]
+macro_rules! told {
+    ($vis:vis $fact:ty { $($(#[$about:meta])* $name:ident = $kind:literal, $sentence:literal;)* }) => {$(
+        $(#[$about])*
+        #[derive(Debug, Clone, ::serde::Serialize)]
+        #[serde(transparent)]
+        $vis struct $name($fact);
+
+        impl $name {
+            /// Of what it happened to.
+            #[must_use]
+            $vis fn of(what: impl Into<$fact>) -> Self {
+                Self(what.into())
+            }
+        }
+
+        impl $crate::store::Event for $name {
+            const TYPE: $crate::store::EventType = $crate::store::EventType {
+                name: $kind,
+                version: 1,
+                about: $sentence,
+                schema: <$fact as $crate::store::Fact>::schema,
+            };
+
+            fn aggregate(&self) -> $crate::store::Aggregate {
+                $crate::store::Fact::aggregate(&self.0)
+            }
+
+            fn organization(&self) -> Option<$crate::id::OrganizationId> {
+                $crate::store::Fact::organization(&self.0)
+            }
+        }
+    )*};
+}
+
 /// An event as it is told: what consumers, webhooks and `GET /v1/events` see.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -135,10 +183,10 @@ pub mod rfc3339 {
 
     use crate::clock::Micros;
 
-    /// `2026-11-21T12:00:00.000001Z`.
+    /// `2026-11-21T12:00:00.000001Z`: always six digits of a second, so that times sort as texts do.
     #[must_use]
     pub fn text(time: Micros) -> String {
-        Timestamp::from_microsecond(time.0).map_or_else(|_| time.0.to_string(), |time| time.to_string())
+        Timestamp::from_microsecond(time.0).map_or_else(|_| time.0.to_string(), |time| format!("{time:.6}"))
     }
 
     /// Writes a time.

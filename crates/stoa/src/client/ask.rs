@@ -12,8 +12,8 @@ use crate::cli::client::Client;
 use crate::failure::Failure;
 
 const TIMEOUT: Duration = Duration::from_secs(35);
-/// How long a stream is followed at most: a year.
-const FOREVER: Duration = Duration::from_secs(31_536_000);
+/// How long a stream is followed before it is opened anew where it was: one that has gone silent is noticed by then.
+const STREAM: Duration = Duration::from_secs(300);
 
 /// What is kept of a login.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,6 +37,13 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: Value,
     pub(super) text: String,
+}
+
+/// Why a stream was not opened.
+pub(super) struct Unopened {
+    pub(super) failure: Failure,
+    /// Whether it may be later.
+    pub(super) is_passing: bool,
 }
 
 /// The file with the login: for its user alone.
@@ -141,13 +148,17 @@ impl Api {
 
     /// The next access token, kept for the next command.
     fn refresh(&mut self, client: &Client) -> Result<bool, Failure> {
-        let Some(kept) = self.kept.clone() else { return Ok(false) };
+        let Some(own) = self.kept.clone() else { return Ok(false) };
+        // Another command may have had the next token meanwhile: this one is good once.
+        let kept = kept(client).filter(|kept| kept.url == own.url).unwrap_or(own);
         let body = serde_json::json!({"refreshToken": kept.refresh_token});
         self.token.clear();
         let answer = self.once(&Method::POST, "/v1/auth/refresh", Some(&body))?;
         let text = |name: &str| answer.body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        if answer.status != 200 {
-            return Ok(false);
+        match answer.status {
+            200 => {}
+            400 | 401 => return Ok(false),
+            _ => return Err(failure(&answer)),
         }
         let next = Kept { refresh_token: text("refreshToken"), access_token: text("accessToken"), ..kept };
         keep(client, &next)?;
@@ -177,21 +188,26 @@ impl Api {
         client: &Client,
         path: &str,
         last: Option<&str>,
-    ) -> Result<Response, Failure> {
-        let mut opened = self.opened(path, last)?;
-        if opened.status() == 401 && client.token.is_none() && self.refresh(client)? {
-            opened = self.opened(path, last)?;
+    ) -> Result<Response, Unopened> {
+        let passing = |failure| Unopened { failure, is_passing: true };
+        let mut opened = self.opened(path, last).map_err(passing)?;
+        if opened.status() == 401 && client.token.is_none() {
+            let refreshed = self.refresh(client).map_err(passing)?;
+            if refreshed {
+                opened = self.opened(path, last).map_err(passing)?;
+            }
         }
         let status = opened.status().as_u16();
         if status < 400 {
             return Ok(opened);
         }
-        let text = opened.text().map_err(|error| unreachable(&self.url, &error))?;
-        Err(failure(&Answer { status, body: serde_json::from_str(&text).unwrap_or_default(), text }))
+        let text = opened.text().unwrap_or_default();
+        let answer = Answer { status, body: serde_json::from_str(&text).unwrap_or_default(), text };
+        Err(Unopened { failure: failure(&answer), is_passing: status == 429 || status >= 500 })
     }
 
     fn opened(&self, path: &str, last: Option<&str>) -> Result<Response, Failure> {
-        let mut request = self.request(&Method::GET, path).timeout(FOREVER);
+        let mut request = self.request(&Method::GET, path).timeout(STREAM);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }

@@ -71,21 +71,24 @@ pub(super) fn follow(client: &Client, what: &EventCommand) -> Result<Exit, Failu
     }
     let path = format!("/v1/events/stream?{}", query.finish());
     let mut api = Api::open(client)?;
-    let (mut last, mut left) = (after.clone(), count.unwrap_or(u64::MAX));
+    let (mut last, mut left) = (after.map(|event| event.to_string()), count.unwrap_or(u64::MAX));
     let mut has_followed = false;
     while left > 0 {
         let stream = match api.stream(client, &path, last.as_deref()) {
             Ok(stream) => stream,
-            // It was there before: it is started anew, perhaps.
-            Err(failure) if has_followed && failure.is("not_ready") => {
+            // It was there before: it is started anew, perhaps, or has too much to do.
+            Err(unopened) if has_followed && unopened.is_passing => {
                 pause();
                 continue;
             }
-            Err(failure) => return Err(failure),
+            Err(unopened) => return Err(unopened.failure),
         };
         has_followed = true;
         for line in BufReader::new(stream).lines() {
             let Ok(line) = line else { break };
+            if let Some(id) = line.strip_prefix("id:") {
+                last = Some(id.trim().to_owned());
+            }
             let Some(data) = line.strip_prefix("data:") else { continue };
             let Ok(event) = serde_json::from_str::<Value>(data) else { continue };
             let text = if client.json {
@@ -94,7 +97,6 @@ pub(super) fn follow(client: &Client, what: &EventCommand) -> Result<Exit, Failu
                 EVENTS.iter().map(|column| cell(&event, column)).collect::<Vec<_>>().join("  ")
             };
             crate::print(&format!("{text}\n"))?;
-            last = event.get("eventId").and_then(Value::as_str).map(str::to_owned).or(last);
             left -= 1;
             if left == 0 {
                 return Ok(Exit::Clean);

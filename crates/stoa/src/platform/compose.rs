@@ -135,8 +135,8 @@ async fn open_untried(
     ids: Arc<NodeIds>,
     committed: &Feed,
 ) -> Result<Stores, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(InstallationClock::of(Arc::clone(&ids)));
     if config.database.url.is_empty() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let options = stoa_store_sqlite::Options {
             folder: config.data.folder.clone(),
             readers: config.data.readers,
@@ -152,6 +152,7 @@ async fn open_untried(
         let about = format!("{} (SQLite)", config.data.folder.display());
         return Ok(Stores::of(port, &store, clock, about));
     }
+    let clock: Arc<dyn Clock> = Arc::new(InstallationClock::of(Arc::clone(&ids)));
     let store = Arc::new(open_postgres(config, masters, ids, committed).await?);
     let guarded =
         traced(Arc::new(GuardedStore::new(store.clone(), &DATABASE, Arc::clone(&clock))), "postgresql");
@@ -220,7 +221,7 @@ pub(crate) fn limits(redis: Option<&RedisLink>) -> (Limits, Option<Arc<dyn RateL
 
 /// What is looked up is kept in: the process, and Redis, where there is one. What is there is sealed by a key of this installation, and of this
 /// shape of records and permissions: another version of the program reads none of it.
-pub(crate) fn commons(redis: Option<&RedisLink>, secret: &str) -> Commons {
+pub(crate) fn commons(redis: Option<RedisLink>, secret: &str, clock: &Arc<dyn Clock>) -> Commons {
     let Some(link) = redis else { return Commons::default() };
     let mut shape = blake3::Hasher::new_derive_key("stoa 2026-11 shared cache");
     shape.update(secret.as_bytes()).update(env!("CARGO_PKG_VERSION").as_bytes());
@@ -233,8 +234,9 @@ pub(crate) fn commons(redis: Option<&RedisLink>, secret: &str) -> Commons {
     for permission in Permission::ALL {
         shape.update(format!("\n{permission}").as_bytes());
     }
-    let cache = RedisCache::on(link, *shape.finalize().as_bytes(), Arc::new(SystemEntropy));
-    Commons::with(Arc::new(cache), Arc::new(SystemClock))
+    let (key, entropy) = (*shape.finalize().as_bytes(), Arc::new(SystemEntropy));
+    let cache = RedisCache::on(link, key, Arc::clone(clock), entropy);
+    Commons::with(Arc::new(cache), Arc::clone(clock))
 }
 
 /// What there is beside the processes: a bus, and a broker that keeps the log for others.

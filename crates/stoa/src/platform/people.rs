@@ -188,7 +188,8 @@ pub(super) async fn listen(
                 Ok(events) => seen.heard(&events).await,
                 Err(error) => {
                     tracing::warn!(%error, "what other processes change is not heard at the moment");
-                    seen.clear().await;
+                    // It goes on where it was, and others forget what they hear of: this process alone knows nothing for now.
+                    seen.clear_here();
                     tokio::time::sleep(AGAIN).await;
                 }
             }

@@ -155,7 +155,8 @@ async fn started(config: &Config, start: Micros, lifecycle: &mut Lifecycle) -> R
     let ids = node(config, ids, &stores, &holder, lifecycle).await?;
     let listening = listener.as_ref().or(ops_listener.as_ref()).map(|(_, own)| *own);
     let redis = compose::redis(config)?;
-    let commons = compose::commons(redis.as_ref(), &operator_token);
+    // A connection of its own, so that it notices when that is lost.
+    let commons = compose::commons(compose::redis(config)?, &operator_token, &stores.clock);
     let identity =
         people::identity(config, people::settings(config, listening)?, &mut stores, &ids, commons)?;
     let public = identity.issuer();

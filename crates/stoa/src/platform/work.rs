@@ -19,7 +19,7 @@ use stoa_messaging::webhook::{DELIVER, Deliver, Endpoints, Inbound, PROCESS, Pro
 use stoa_messaging::{Letters, SEND_MAIL, SendMail};
 use stoa_outbox::{
     ActivityProjection, Again, Broker, CONSUME, Consumer, Consuming, Feed, Leader, Projecting, Projection,
-    RELAY, Relay,
+    RELAY, RETIRED_US, Relay,
 };
 use stoa_runtime::entropy::SystemEntropy;
 use stoa_runtime::ids::NodeIds;
@@ -343,6 +343,7 @@ impl Working<'_> {
                 store: Arc::clone(&self.stores.store),
                 log: Arc::clone(&self.stores.log),
                 feed: self.feed.clone(),
+                kept_us: RETIRED_US,
                 clock: Arc::clone(&self.stores.clock),
                 ids: Arc::clone(self.ids) as Arc<dyn Ids>,
             };

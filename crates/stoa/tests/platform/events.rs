@@ -63,7 +63,11 @@ fn a_reader_that_continues_sees_every_event_once(app: &App) {
     );
 }
 
-pub(crate) struct Follower(BufReader<TcpStream>);
+pub(crate) struct Follower {
+    reader: BufReader<TcpStream>,
+    /// The place where it began.
+    began: String,
+}
 
 impl Follower {
     pub(crate) fn start(app: &App, last: Option<&str>) -> Self {
@@ -83,7 +87,10 @@ impl Follower {
             line.clear();
             reader.read_line(&mut line).unwrap();
         }
-        Self(reader)
+        let mut follower = Self { reader, began: String::new() };
+        let (began, kind) = follower.next();
+        assert_eq!(kind, "", "what comes first is a place alone");
+        Self { began, ..follower }
     }
 
     /// The id and type of the next event.
@@ -91,7 +98,7 @@ impl Follower {
         let (mut id, mut kind) = (String::new(), String::new());
         loop {
             let mut line = String::new();
-            assert!(self.0.read_line(&mut line).unwrap() > 0, "the stream ended");
+            assert!(self.reader.read_line(&mut line).unwrap() > 0, "the stream ended");
             if let Some(text) = line.strip_prefix("id: ") {
                 text.trim().clone_into(&mut id);
             } else if let Some(text) = line.strip_prefix("event: ") {
@@ -118,6 +125,11 @@ fn a_follower_is_told_and_continues_after_the_last_event(app: &App) {
         (again.next().1, again.next().1),
         ("organization.resumed".to_owned(), "organization.archived".to_owned())
     );
+    // Interrupted before anything happened, it misses nothing either.
+    let began = Follower::start(app, None).began;
+    app.organization("meanwhile");
+    let (_, kind) = Follower::start(app, Some(&began)).next();
+    assert_eq!(kind, "organization.created");
     let unknown = app.with("GET", "/v1/events/stream", &[("Last-Event-ID", "evt_0000000000001")], "");
     assert_eq!(unknown.problem(), "invalid_parameter");
     assert_eq!(app.stop(), 0, "a follower does not keep the process from ending");

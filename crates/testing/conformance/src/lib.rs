@@ -29,7 +29,7 @@ use stoa_kernel::store::{AuditTrail, EventLog, Keyring, Leases, Store, Upkeep};
 
 pub use upgrade::everything;
 
-pub use specimen::{Noted, SPECIMENS_POSTGRES, SPECIMENS_SQLITE, Specimen};
+pub use specimen::{Ended, Noted, SPECIMENS_POSTGRES, SPECIMENS_SQLITE, Specimen};
 
 /// A fresh store, with the table of [`Specimen`] beside its own.
 pub struct Subject {
@@ -164,6 +164,7 @@ macro_rules! store_suite {
             a_projection_has_every_event_once_whoever_leads
             a_projection_is_made_anew_while_it_is_read
             an_event_that_cannot_be_folded_holds_up_nothing
+            nothing_of_an_organization_that_ended_is_counted
             a_note_is_in_the_audit_trail_and_changes_nothing
             an_organization_is_purged_in_bounded_steps_and_nobody_else_is_touched
             a_look_into_the_database_names_its_tables

@@ -57,6 +57,22 @@ impl Event for Noted {
     }
 }
 
+/// Everything in an organization ended.
+#[derive(Debug, Serialize)]
+pub struct Ended;
+
+impl Event for Ended {
+    const TYPE: EventType = EventType {
+        name: "specimen.ended",
+        version: 1,
+        about: "Everything ended.",
+        schema: || serde_json::json!({}),
+    };
+    fn aggregate(&self) -> Aggregate {
+        Aggregate { kind: "specimen".to_owned(), id: "all".to_owned(), version: None }
+    }
+}
+
 /// Its table on SQLite.
 pub const SPECIMENS_SQLITE: &str = "CREATE TABLE specimens (
     id INTEGER NOT NULL PRIMARY KEY, organization_id INTEGER NOT NULL, code TEXT NOT NULL, number INTEGER NOT NULL,

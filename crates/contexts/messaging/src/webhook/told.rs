@@ -1,80 +1,70 @@
 //! What the log tells about webhooks.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use stoa_kernel::id::OrganizationId;
-use stoa_kernel::store::{Aggregate, Event, EventType};
+use stoa_kernel::store::{Aggregate, Event, EventType, Fact};
 
 use super::endpoint::Endpoint;
 use super::inbound::Hook;
 
-macro_rules! told {
-    ($(#[doc = $about:literal])* $name:ident = $kind:literal, $sentence:literal) => {
-        $(#[doc = $about])*
-        #[derive(Debug, Clone, Serialize)]
-        #[serde(rename_all = "camelCase")]
-        pub(crate) struct $name {
-            #[serde(skip)]
-            organization: OrganizationId,
-            #[serde(skip)]
-            version: i64,
-            endpoint_id: String,
-            /// Why nothing is sent any more, where nothing is.
-            reason: Option<String>,
+/// An endpoint as the log tells of it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Told {
+    #[serde(skip)]
+    organization: OrganizationId,
+    #[serde(skip)]
+    version: i64,
+    endpoint_id: String,
+    /// Why nothing is sent any more, where nothing is.
+    reason: Option<String>,
+}
+
+impl From<&Endpoint> for Told {
+    fn from(endpoint: &Endpoint) -> Self {
+        Self {
+            organization: endpoint.organization_id,
+            version: endpoint.version,
+            endpoint_id: endpoint.id.to_string(),
+            reason: endpoint.disabled_reason.clone(),
         }
-
-        impl $name {
-            pub(crate) fn of(endpoint: &Endpoint) -> Self {
-                Self {
-                    organization: endpoint.organization_id,
-                    version: endpoint.version,
-                    endpoint_id: endpoint.id.to_string(),
-                    reason: endpoint.disabled_reason.clone(),
-                }
-            }
-        }
-
-        impl Event for $name {
-            const TYPE: EventType = EventType { name: $kind, version: 1, about: $sentence, schema };
-
-            fn aggregate(&self) -> Aggregate {
-                Aggregate { kind: "webhook".to_owned(), id: self.endpoint_id.clone(), version: Some(self.version) }
-            }
-
-            fn organization(&self) -> Option<OrganizationId> {
-                Some(self.organization)
-            }
-        }
-    };
+    }
 }
 
-told! {
-    /// An endpoint was made.
-    EndpointCreated = "webhook.created", "A webhook endpoint was made."
-}
-told! {
-    /// An endpoint was changed.
-    EndpointUpdated = "webhook.updated", "A webhook endpoint was changed, or has a new secret."
-}
-told! {
-    /// An endpoint was removed.
-    EndpointRemoved = "webhook.removed", "A webhook endpoint was removed."
-}
-told! {
-    /// An endpoint is sent nothing more.
-    EndpointDisabled = "webhook.disabled", "A webhook endpoint is sent nothing more: it said that it is gone, or has failed for five days."
+impl Fact for Told {
+    fn schema() -> serde_json::Value {
+        json!({
+            "type": "object",
+            "required": ["endpointId", "reason"],
+            "properties": {
+                "endpointId": {"type": "string", "description": "Which."},
+                "reason": {"type": ["string", "null"], "description": "Why nothing is sent any more: manual, gone, failing."}
+            },
+            "additionalProperties": false
+        })
+    }
+
+    fn aggregate(&self) -> Aggregate {
+        Aggregate { kind: "webhook".to_owned(), id: self.endpoint_id.clone(), version: Some(self.version) }
+    }
+
+    fn organization(&self) -> Option<OrganizationId> {
+        Some(self.organization)
+    }
 }
 
-fn schema() -> Value {
-    json!({
-        "type": "object",
-        "required": ["endpointId", "reason"],
-        "properties": {
-            "endpointId": {"type": "string", "description": "Which."},
-            "reason": {"type": ["string", "null"], "description": "Why nothing is sent any more: manual, gone, failing."}
-        },
-        "additionalProperties": false
-    })
+stoa_kernel::told! {
+    pub(crate) Told {
+        /// An endpoint was made.
+        EndpointCreated = "webhook.created", "A webhook endpoint was made.";
+        /// An endpoint was changed.
+        EndpointUpdated = "webhook.updated", "A webhook endpoint was changed, or has a new secret.";
+        /// An endpoint was removed.
+        EndpointRemoved = "webhook.removed", "A webhook endpoint was removed.";
+        /// An endpoint is sent nothing more.
+        EndpointDisabled = "webhook.disabled", "A webhook endpoint is sent nothing more: it said that it is gone, or has failed for five days.";
+    }
 }
 
 /// A webhook of somebody else was taken.

@@ -8,7 +8,7 @@ use stoa_http::params::Params;
 use stoa_kernel::clock::Micros;
 use stoa_kernel::id::Id;
 use stoa_kernel::store::event::rfc3339;
-use stoa_outbox::{ACTIVITY, Activity, day, live};
+use stoa_outbox::{ACTIVITY, Activity, day, readable};
 use utoipa::ToSchema;
 
 use crate::call::Call;
@@ -103,22 +103,34 @@ fn asked(params: &mut Params, name: &'static str) -> Option<i64> {
 pub(crate) async fn activity(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
     let mut params = call.params();
     let cx = &call.caller.cx;
-    let generation =
-        live(platform.store.as_ref(), cx, ACTIVITY).await.map_err(|error| Problem::of(&error))?;
-    let mut query = Activity::of(generation);
-    if let Some(organization) = super::organization(&call.caller, &mut params) {
-        query = query.eq(Activity::ORGANIZATION_ID, &Id::to_i64(organization));
-    }
+    let readable = readable(platform.store.as_ref(), cx, ACTIVITY).await;
+    let (live, retired) = readable.map_err(|error| Problem::of(&error))?;
+    let organization = super::organization(&call.caller, &mut params);
     let kinds = super::kinds(&platform, &mut params);
-    if !kinds.is_empty() {
-        query = query.is_in(Activity::KIND, &kinds);
-    }
-    if let Some(from) = asked(&mut params, "from") {
-        query = query.ge(Activity::DAY, &from);
-    }
-    if let Some(to) = asked(&mut params, "to") {
-        query = query.le(Activity::DAY, &to);
-    }
+    let (from, to) = (asked(&mut params, "from"), asked(&mut params, "to"));
+    let of = |generation| {
+        let mut query = Activity::of(generation);
+        if let Some(organization) = organization {
+            query = query.eq(Activity::ORGANIZATION_ID, &Id::to_i64(organization));
+        }
+        if !kinds.is_empty() {
+            query = query.is_in(Activity::KIND, &kinds);
+        }
+        if let Some(from) = from {
+            query = query.ge(Activity::DAY, &from);
+        }
+        if let Some(to) = to {
+            query = query.le(Activity::DAY, &to);
+        }
+        query
+    };
+    // Whoever began to read what was there before goes on in it.
+    let cursor = call.params().text("cursor");
+    let is_of = |generation: &i64| {
+        let print = of(*generation).build().fingerprint(cx.scope);
+        cursor.as_ref().is_some_and(|cursor| platform.cursors.open(print, cursor).is_ok())
+    };
+    let query = of(retired.filter(is_of).unwrap_or(live));
     let view = async |found: Vec<Activity>| Ok(found.iter().map(View::of).collect());
     call.page(&platform, params, query, view).await
 }

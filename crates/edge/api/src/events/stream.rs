@@ -10,11 +10,11 @@ use stoa_http::Problem;
 use stoa_http::params::Params;
 use stoa_kernel::context::Scope;
 use stoa_kernel::id::EventId;
-use stoa_kernel::store::EventFilter;
 use stoa_kernel::store::event::RESTORED;
+use stoa_kernel::store::{EventFilter, Value};
 use stoa_runtime::lifecycle::Phase;
 
-use super::{failed, filter};
+use super::{failed, filter, fingerprint};
 use crate::caller::{Caller, Credential};
 use crate::platform::Platform;
 
@@ -36,6 +36,19 @@ pub(crate) async fn is_still_good(platform: &Platform, caller: &Caller) -> bool 
     platform.identity.is_still_good(&caller.cx, session, key).await.unwrap_or(false)
 }
 
+/// The position of the id that came last: of an event, or of the place where a stream began.
+async fn place(platform: &Platform, scope: Scope, print: u64, text: &str) -> Result<Option<i64>, Problem> {
+    let Ok(event) = text.parse::<EventId>() else {
+        let began = platform.cursors.open(print, text).ok();
+        return Ok(began.as_ref().and_then(|place| place.first()).and_then(Value::integer));
+    };
+    match platform.log.position_of(scope, event).await.map_err(|error| failed(&error))? {
+        Some(position) => Ok(Some(position)),
+        // What it saw last may have been lost in a restoration: then it goes on from there.
+        None => before_restoration(platform).await,
+    }
+}
+
 /// The place before the last restoration, if there was one.
 async fn before_restoration(platform: &Platform) -> Result<Option<i64>, Problem> {
     let filter = EventFilter { kinds: vec![RESTORED.name.to_owned()], ..EventFilter::default() };
@@ -52,11 +65,12 @@ async fn before_restoration(platform: &Platform) -> Result<Option<i64>, Problem>
 /// Follow events
 ///
 /// Server-sent events: `id` is the event's, `event` its type, `data` the envelope. Continues after `Last-Event-ID`; without it,
-/// begins with what happens next.
+/// begins with what happens next. The first thing that comes is an `id` alone, of the place where it begins: whoever is interrupted before
+/// anything happened continues there.
 #[utoipa::path(
     get, path = "/v1/events/stream", tag = "events", operation_id = "streamEvents",
     params(
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id that came last"),
         ("organization" = Option<String>, Query, description = "Only those of this organization"),
         ("type" = Option<String>, Query, description = "Only these types, separated by commas"),
         ("stream" = Option<String>, Query, description = "Only this stream"),
@@ -72,24 +86,15 @@ pub(crate) async fn stream(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let mut params = Params::of(&uri);
     let (scope, filter) = filter(&platform, &caller, &mut params);
-    let last = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("").parse::<EventId>());
-    let seen = match last {
+    let print = fingerprint(scope, &filter);
+    let seen = match headers.get("last-event-id").map(|value| value.to_str().unwrap_or("")) {
         None => None,
-        Some(Ok(event)) => {
-            let seen = platform.log.position_of(scope, event).await.map_err(|error| failed(&error))?;
-            let seen = match seen {
-                Some(position) => Some(position),
-                // What it saw last may have been lost in a restoration: then it goes on from there.
-                None => before_restoration(&platform).await?,
-            };
+        Some(text) => {
+            let seen = place(&platform, scope, print, text).await?;
             if seen.is_none() {
                 params.wrong("Last-Event-ID", "there is no such event");
             }
             seen
-        }
-        Some(Err(error)) => {
-            params.wrong("Last-Event-ID", error.to_string());
-            None
         }
     };
     params.finish()?;
@@ -101,6 +106,8 @@ pub(crate) async fn stream(
         Some(position) => position,
         None => platform.log.head().await.map_err(|error| failed(&error))?,
     };
+    let begins = platform.cursors.seal(print, &[Value::Integer(position)]);
+    let begins = stream::once(std::future::ready(Ok(Event::default().id(begins))));
     let follower = platform.feed.follow(Arc::clone(&platform.log), scope, position, filter);
     let state = (platform, caller, follower, place);
     let events = stream::unfold(state, |(platform, caller, mut follower, place)| async {
@@ -123,5 +130,5 @@ pub(crate) async fn stream(
             .collect();
         Some((stream::iter(items), (platform, caller, follower, place)))
     });
-    Ok(Sse::new(events.flatten()).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+    Ok(Sse::new(begins.chain(events.flatten())).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }

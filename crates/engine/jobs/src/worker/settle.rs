@@ -192,11 +192,11 @@ impl Shared {
         metrics::counter!("stoa_dead_letters_total", "kind" => job.kind.clone()).increment(1);
         let holds = kind.is_some_and(|kind| kind.holds) && job.order_key.is_some();
         let how = Ended::Failed { reason: reason.to_owned(), errors, holds, keep_us: LETTER_US };
-        let commit = Commit::new().end(end(job, how)).event(&JobDeadLettered::of(job, reason));
+        let commit = Commit::new().end(end(job, how)).event(&JobDeadLettered::of((job, reason)));
         let commit = if letters::is_replayed(kind, reason, job.replays) {
             commit
         } else {
-            commit.event(&DeadLetterAlert::of(job, reason))
+            commit.event(&DeadLetterAlert::of((job, reason)))
         };
         self.commit(&cx.within(Scope::System), commit).await
     }

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use stoa_jobs::{Failed, Handler};
 use stoa_kernel::context::Context;
-use stoa_kernel::store::{BoxFuture, Commit, Envelope, Record as _, StoreError};
+use stoa_kernel::store::{BoxFuture, Commit, Envelope, Event as _, Record as _, StoreError};
 use stoa_outbox::{
     ACTIVITY, Activity, ActivityProjection, Again, EventCursor, Feed, Generations, Leader, Projecting,
-    Projection, cursor_name, generations, live,
+    Projection, cursor_name, generations, readable,
 };
 
 use super::consumers::tell;
 use super::workflows::working;
-use crate::Subject;
+use crate::{Ended, Subject};
 
 /// The activity, but that some events fail: together, and alone as often as it is told.
 struct Unlucky {
@@ -58,7 +58,7 @@ impl Projection for Unlucky {
 }
 
 fn activity(subject: &Subject, failing: u32) -> Arc<dyn Projection> {
-    let inner = ActivityProjection { store: subject.store.clone(), ends_with: "organization.purged" };
+    let inner = ActivityProjection { store: subject.store.clone(), ends_with: Ended::TYPE.name };
     Arc::new(Unlucky { inner, failing: Mutex::new(failing) })
 }
 
@@ -69,6 +69,7 @@ fn projecting(subject: &Subject, projection: &Arc<dyn Projection>, holder: &str)
         log: subject.log.clone(),
         leader: Leader::of(&subject.leases, &subject.clock, "projection:activity", holder),
         feed: Feed::default(),
+        kept_us: 0,
         clock: subject.clock.clone(),
         ids: subject.ids.clone(),
     }
@@ -77,7 +78,7 @@ fn projecting(subject: &Subject, projection: &Arc<dyn Projection>, holder: &str)
 /// What is read: how many notes each organization has.
 async fn counts(subject: &Subject) -> BTreeMap<i64, i64> {
     let cx = subject.system();
-    let generation = live(subject.store.as_ref(), &cx, ACTIVITY).await.unwrap();
+    let (generation, _) = readable(subject.store.as_ref(), &cx, ACTIVITY).await.unwrap();
     let query = Activity::of(generation).eq(Activity::KIND, &"specimen.noted".to_owned());
     let mut sums = BTreeMap::new();
     for row in subject.store.list(&cx, query).await.unwrap() {
@@ -140,8 +141,14 @@ pub async fn a_projection_is_made_anew_while_it_is_read(subject: Subject) {
     assert!(commit.is_empty() && again == begun, "one is being made already");
     tell(&subject, &cx, "a", 20..25).await;
     assert_eq!(counts(&subject).await[&own], 999, "what there is stays readable");
-    until_idle(&first).await;
+    // What was there before can be read to its end.
+    let keeping = Projecting { kept_us: 60_000_000, ..projecting(&subject, &projection, "one") };
+    until_idle(&keeping).await;
     assert_eq!(counts(&subject).await[&own], 25);
+    let kept = readable(subject.store.as_ref(), &system, ACTIVITY).await.unwrap();
+    assert_eq!(kept, (2, Some(1)));
+    assert!(!subject.store.list(&system, Activity::of(1)).await.unwrap().is_empty());
+    until_idle(&first).await;
     let after = known(&subject).await;
     assert_eq!((after.live, after.building, after.retired), (2, None, None));
     // Nothing of the old one stays.
@@ -180,4 +187,27 @@ pub async fn an_event_that_cannot_be_folded_holds_up_nothing(subject: Subject) {
     tokio::time::timeout(Duration::from_secs(30), there).await.expect("it is tried again");
     stop.await;
     assert_eq!(counts(&subject).await[&own], 10);
+}
+
+pub async fn nothing_of_an_organization_that_ended_is_counted(subject: Subject) {
+    let (cx, other) = (subject.organization(), subject.organization());
+    let (own, others) = (cx.scope.number(), other.scope.number());
+    let projection = activity(&subject, 0);
+    let first = projecting(&subject, &projection, "one");
+    tell(&subject, &cx, "a", 0..3).await;
+    until_idle(&first).await;
+    // In the same step: more of both, the end of one, and what is told of it later.
+    tell(&subject, &cx, "a", 3..5).await;
+    tell(&subject, &other, "b", 0..4).await;
+    subject.store.commit(&cx, Commit::new().event(&Ended)).await.unwrap();
+    tell(&subject, &cx, "a", 5..6).await;
+    tell(&subject, &other, "b", 4..5).await;
+    until_idle(&first).await;
+    let wanted = BTreeMap::from([(own, 1), (others, 5)]);
+    assert_eq!(counts(&subject).await, wanted);
+    let (_, commit) = known(&subject).await.rebuild();
+    subject.store.commit(&subject.system(), commit).await.unwrap();
+    until_idle(&first).await;
+    assert_eq!(known(&subject).await.live, 2);
+    assert_eq!(counts(&subject).await, wanted);
 }
