@@ -17,8 +17,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::body::body;
-use crate::call::{self, Call};
+use crate::body::{body, page};
+use crate::call::{self, Call, Paged};
 use crate::caller::Credential;
 use crate::platform::Platform;
 use crate::render::{invalid, problem};
@@ -65,20 +65,9 @@ pub(crate) struct View {
     key: Option<String>,
 }
 
-/// A page.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = ApiKeyPage)]
-pub(crate) struct PageView {
-    /// What is on it.
-    items: Vec<View>,
-    /// Where the next page begins; null on the last.
-    next_cursor: Option<String>,
-    /// Whether there is a next page.
-    has_more: bool,
-    /// How many there are in all, when `count=true` asked for it.
-    #[schema(required = false)]
-    total: Option<i64>,
+page! {
+    /// A page.
+    pub(crate) PageView as ApiKeyPage: Vec<View> "What is on it."
 }
 
 impl View {
@@ -105,9 +94,7 @@ impl View {
 #[utoipa::path(
     get, path = "/v1/api-keys", tag = "api keys", operation_id = "listApiKeys",
     params(
-        ("limit" = Option<u32>, Query, description = "The most of a page; 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where the page before ended: its `nextCursor`"),
-        ("count" = Option<bool>, Query, description = "Whether to say how many there are in all"),
+        Paged,
     ),
     responses((status = 200, description = "A page.", body = PageView))
 )]

@@ -18,7 +18,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::call::{self, Call};
+use crate::body::page;
+use crate::call::{self, Call, Paged};
 use crate::platform::Platform;
 use crate::render::problem;
 
@@ -63,20 +64,9 @@ pub(crate) struct EntryView {
     hash: String,
 }
 
-/// A page.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = AuditPage)]
-pub(crate) struct EntryPage {
-    /// What is on it.
-    items: Vec<EntryView>,
-    /// Where the next page begins; null on the last.
-    next_cursor: Option<String>,
-    /// Whether there is a next page.
-    has_more: bool,
-    /// How many there are in all, when `count=true` asked for it.
-    #[schema(required = false)]
-    total: Option<i64>,
+page! {
+    /// A page.
+    pub(crate) EntryPage as AuditPage: Vec<EntryView> "What is on it."
 }
 
 impl EntryView {
@@ -157,9 +147,7 @@ async fn listed(platform: &Platform, call: &Call) -> Result<Response, Problem> {
         ("action" = Option<String>, Query, description = "Only this action; all that begin so where it ends with a dot"),
         ("since" = Option<String>, Query, description = "Only from this time on", format = "date-time"),
         ("until" = Option<String>, Query, description = "Only before this time", format = "date-time"),
-        ("limit" = Option<u32>, Query, description = "The most of a page; 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where the page before ended: its `nextCursor`"),
-        ("count" = Option<bool>, Query, description = "Whether to say how many there are in all"),
+        Paged,
     ),
     responses((status = 200, description = "A page, the newest first.", body = EntryPage))
 )]
@@ -178,9 +166,7 @@ pub(crate) async fn list(State(platform): State<Arc<Platform>>, call: Call) -> R
         ("action" = Option<String>, Query, description = "Only this action; all that begin so where it ends with a dot"),
         ("since" = Option<String>, Query, description = "Only from this time on", format = "date-time"),
         ("until" = Option<String>, Query, description = "Only before this time", format = "date-time"),
-        ("limit" = Option<u32>, Query, description = "The most of a page; 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where the page before ended: its `nextCursor`"),
-        ("count" = Option<bool>, Query, description = "Whether to say how many there are in all"),
+        Paged,
     ),
     responses((status = 200, description = "A page, the newest first.", body = EntryPage))
 )]

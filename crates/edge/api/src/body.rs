@@ -1,4 +1,4 @@
-//! Bodies: what they hold is declared once, for whoever reads the document and for whoever reads the request.
+//! Bodies and pages: what they hold is declared once, for whoever reads the document and for whoever reads the request.
 
 /// Declares a body: its fields, what the document says of them, and how each is read (`required`, `optional`, `nullable`, `value`).
 macro_rules! body {
@@ -31,4 +31,25 @@ macro_rules! body {
     (@read value $given:ident $json:literal) => { Some($given.value($json)) };
     (@read any $given:ident $json:literal) => { $given.any($json) };
 }
-pub(crate) use body;
+/// Declares the page of a list, for whoever reads the document.
+macro_rules! page {
+    ($(#[doc = $about:literal])* $vis:vis $name:ident as $schema:ident: Vec<$view:ty> $items:literal) => {
+        $(#[doc = $about])*
+        #[derive(serde::Serialize, utoipa::ToSchema)]
+        #[serde(rename_all = "camelCase")]
+        #[schema(as = $schema)]
+        $vis struct $name {
+            #[doc = $items]
+            items: Vec<$view>,
+            /// Where the next page begins; null on the last.
+            next_cursor: Option<String>,
+            /// Whether there are more.
+            has_more: bool,
+            /// How many there are, where that was asked for.
+            #[schema(required = false, nullable = false)]
+            total: Option<i64>,
+        }
+    };
+}
+
+pub(crate) use {body, page};

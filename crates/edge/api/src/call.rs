@@ -23,6 +23,20 @@ use crate::caller::Caller;
 use crate::platform::Platform;
 use crate::render::problem;
 
+/// How a list is read page by page.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for whoever reads the document; `Call::page` reads them")]
+pub(crate) struct Paged {
+    /// How many, 20 without
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// Where to go on, from the page before
+    cursor: Option<String>,
+    /// Whether to count them all
+    count: Option<bool>,
+}
+
 /// A call.
 pub(crate) struct Call {
     pub(crate) caller: Caller,

@@ -16,8 +16,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::body::body;
-use crate::call::Call;
+use crate::body::{body, page};
+use crate::call::{Call, Paged};
 use crate::platform::Platform;
 use crate::render::{invalid, problem};
 
@@ -59,20 +59,9 @@ pub(crate) struct View {
     link: Option<String>,
 }
 
-/// A page.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = InvitationPage)]
-pub(crate) struct PageView {
-    /// What is on it.
-    items: Vec<View>,
-    /// Where the next page begins; null on the last.
-    next_cursor: Option<String>,
-    /// Whether there is a next page.
-    has_more: bool,
-    /// How many there are in all, when `count=true` asked for it.
-    #[schema(required = false)]
-    total: Option<i64>,
+page! {
+    /// A page.
+    pub(crate) PageView as InvitationPage: Vec<View> "What is on it."
 }
 
 impl View {
@@ -159,9 +148,7 @@ async fn revoked(platform: &Platform, call: &Call) -> Result<Response, Problem> 
 #[utoipa::path(
     get, path = "/v1/invitations", tag = "members", operation_id = "listInvitations",
     params(
-        ("limit" = Option<u32>, Query, description = "The most of a page; 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where the page before ended: its `nextCursor`"),
-        ("count" = Option<bool>, Query, description = "Whether to say how many there are in all"),
+        Paged,
     ),
     responses((status = 200, description = "A page.", body = PageView))
 )]
@@ -194,9 +181,7 @@ pub(crate) async fn revoke(State(platform): State<Arc<Platform>>, call: Call) ->
 #[utoipa::path(
     get, path = "/v1/admin/invitations", tag = "admin", operation_id = "listRegistrations",
     params(
-        ("limit" = Option<u32>, Query, description = "The most of a page; 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where the page before ended: its `nextCursor`"),
-        ("count" = Option<bool>, Query, description = "Whether to say how many there are in all"),
+        Paged,
     ),
     responses((status = 200, description = "A page.", body = PageView))
 )]

@@ -16,8 +16,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::body::body;
-use crate::call::{self, Call, Empty};
+use crate::body::{body, page};
+use crate::call::{self, Call, Empty, Paged};
 use crate::me::SessionView;
 use crate::platform::Platform;
 use crate::render::problem;
@@ -54,20 +54,9 @@ pub(crate) struct View {
     created_at: String,
 }
 
-/// A page.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = MemberPage)]
-pub(crate) struct PageView {
-    /// What is on it.
-    items: Vec<View>,
-    /// Where the next page begins; null on the last.
-    next_cursor: Option<String>,
-    /// Whether there is a next page.
-    has_more: bool,
-    /// How many there are in all, when `count=true` asked for it.
-    #[schema(required = false)]
-    total: Option<i64>,
+page! {
+    /// A page.
+    pub(crate) PageView as MemberPage: Vec<View> "What is on it."
 }
 
 async fn views(platform: &Platform, call: &Call, members: Vec<Member>) -> Result<Vec<View>, Problem> {
@@ -102,9 +91,7 @@ async fn found(platform: &Platform, call: &Call) -> Result<Member, Problem> {
 #[utoipa::path(
     get, path = "/v1/members", tag = "members", operation_id = "listMembers",
     params(
-        ("limit" = Option<u32>, Query, description = "The most of a page; 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where the page before ended: its `nextCursor`"),
-        ("count" = Option<bool>, Query, description = "Whether to say how many there are in all"),
+        Paged,
     ),
     responses((status = 200, description = "A page.", body = PageView))
 )]

@@ -18,8 +18,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::body::body;
-use crate::call::{self, Call};
+use crate::body::{body, page};
+use crate::call::{self, Call, Paged};
 use crate::organizations;
 use crate::platform::Platform;
 use crate::render::{invalid, problem};
@@ -128,20 +128,9 @@ pub(crate) struct EntryView {
     created_at: String,
 }
 
-/// A page.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = CreditPage)]
-pub(crate) struct PageView {
-    /// What is on it.
-    items: Vec<EntryView>,
-    /// Where the next page begins; null on the last.
-    next_cursor: Option<String>,
-    /// Whether there is a next page.
-    has_more: bool,
-    /// How many there are in all, when `count=true` asked for it.
-    #[schema(required = false)]
-    total: Option<i64>,
+page! {
+    /// A page.
+    pub(crate) PageView as CreditPage: Vec<EntryView> "What is on it."
 }
 
 impl EntryView {
@@ -161,9 +150,7 @@ impl EntryView {
 #[utoipa::path(
     get, path = "/v1/credits", tag = "plan", operation_id = "listCredits",
     params(
-        ("limit" = Option<u32>, Query, description = "The most of a page; 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where the page before ended: its `nextCursor`"),
-        ("count" = Option<bool>, Query, description = "Whether to say how many there are in all"),
+        Paged,
     ),
     responses((status = 200, description = "A page, the newest first.", body = PageView))
 )]

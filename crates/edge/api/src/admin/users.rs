@@ -3,42 +3,28 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Serialize;
 use stoa_http::Problem;
 use stoa_identity::user::State as Life;
 use stoa_identity::{Error, User};
 use stoa_kernel::id::UserId;
 use stoa_kernel::store::Record as _;
-use utoipa::ToSchema;
 
-use crate::call::{self, Call};
+use crate::body::page;
+use crate::call::{self, Call, Paged};
 use crate::me::UserView;
 use crate::platform::Platform;
 use crate::render::problem;
 
-/// A page.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = UserPage)]
-pub(crate) struct PageView {
-    /// What is on it.
-    items: Vec<UserView>,
-    /// Where the next page begins; null on the last.
-    next_cursor: Option<String>,
-    /// Whether there is a next page.
-    has_more: bool,
-    /// How many there are in all, when `count=true` asked for it.
-    #[schema(required = false)]
-    total: Option<i64>,
+page! {
+    /// A page.
+    pub(crate) PageView as UserPage: Vec<UserView> "What is on it."
 }
 
 /// List all users
 #[utoipa::path(
     get, path = "/v1/admin/users", tag = "admin", operation_id = "listUsers",
     params(
-        ("limit" = Option<u32>, Query, description = "The most of a page; 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where the page before ended: its `nextCursor`"),
-        ("count" = Option<bool>, Query, description = "Whether to say how many there are in all"),
+        Paged,
     ),
     responses((status = 200, description = "A page.", body = PageView))
 )]

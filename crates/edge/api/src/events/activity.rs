@@ -11,7 +11,8 @@ use stoa_kernel::store::event::rfc3339;
 use stoa_outbox::{ACTIVITY, Activity, day, readable};
 use utoipa::ToSchema;
 
-use crate::call::Call;
+use crate::body::page;
+use crate::call::{Call, Paged};
 use crate::jobs::{organization, time};
 use crate::platform::Platform;
 
@@ -39,20 +40,9 @@ struct View {
     last_at: Option<String>,
 }
 
-/// Counts of events.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = ActivityPage)]
-struct Page {
-    /// The newest day first.
-    items: Vec<View>,
-    /// Where the next page begins.
-    next_cursor: Option<String>,
-    /// Whether there are more.
-    has_more: bool,
-    /// How many there are, where that was asked for.
-    #[schema(required = false, nullable = false)]
-    total: Option<i64>,
+page! {
+    /// Counts of events.
+    Page as ActivityPage: Vec<View> "The newest day first."
 }
 
 const DAY_US: i64 = 86_400_000_000;
@@ -90,9 +80,7 @@ fn asked(params: &mut Params, name: &'static str) -> Option<i64> {
 #[utoipa::path(
     get, path = "/v1/events/activity", tag = "events", operation_id = "listActivity",
     params(
-        ("limit" = Option<u32>, Query, description = "How many, 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where to go on, from the page before"),
-        ("count" = Option<bool>, Query, description = "Whether to count them all"),
+        Paged,
         ("organization" = Option<String>, Query, description = "Only that of this organization"),
         ("type" = Option<String>, Query, description = "Only these types, separated by commas"),
         ("from" = Option<String>, Query, description = "Only from this day on", format = "date"),

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use super::{session, user};
 use crate::audit::EntryView;
 use crate::body::body;
-use crate::call::{self, Call, Empty};
+use crate::call::{self, Call, Empty, Paged};
 use crate::platform::Platform;
 use crate::render::problem;
 
@@ -267,9 +267,7 @@ pub(crate) async fn switch(State(platform): State<Arc<Platform>>, call: Call) ->
 #[utoipa::path(
     get, path = "/v1/me/audit", tag = "account", operation_id = "listMyAudit",
     params(
-        ("limit" = Option<u32>, Query, description = "The most of a page; 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where the page before ended: its `nextCursor`"),
-        ("count" = Option<bool>, Query, description = "Whether to say how many there are in all"),
+        Paged,
     ),
     responses((status = 200, description = "A page, the newest first.", body = crate::audit::EntryPage))
 )]

@@ -11,7 +11,8 @@ use stoa_kernel::store::event::rfc3339;
 use stoa_messaging::notification::NotificationDelivery;
 use utoipa::ToSchema;
 
-use crate::call::{Call, Empty};
+use crate::body::page;
+use crate::call::{Call, Empty, Paged};
 use crate::jobs::{organization, refusal, time};
 use crate::platform::Platform;
 use crate::webhooks::problem;
@@ -71,29 +72,16 @@ impl View {
     }
 }
 
-/// Deliveries.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = NotificationDeliveries)]
-struct Page {
-    /// The deliveries, the newest first.
-    items: Vec<View>,
-    /// Where the next page begins.
-    next_cursor: Option<String>,
-    /// Whether there are more.
-    has_more: bool,
-    /// How many there are, where that was asked for.
-    #[schema(required = false, nullable = false)]
-    total: Option<i64>,
+page! {
+    /// Deliveries.
+    Page as NotificationDeliveries: Vec<View> "The deliveries, the newest first."
 }
 
 /// List letters of notifications, and how they stand
 #[utoipa::path(
     get, path = "/v1/admin/notifications", tag = "admin", operation_id = "listNotificationDeliveries",
     params(
-        ("limit" = Option<u32>, Query, description = "How many, 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where to go on, from the page before"),
-        ("count" = Option<bool>, Query, description = "Whether to count them all"),
+        Paged,
         ("state" = Option<String>, Query, description = "Only these: queued, digest, sending, delivered, failed or dead"),
     ),
     responses((status = 200, description = "They are these.", body = Page))

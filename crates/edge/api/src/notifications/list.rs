@@ -11,34 +11,22 @@ use stoa_messaging::notification::{Inbox, Notification};
 use utoipa::ToSchema;
 
 use super::{View, own};
-use crate::call::{self, Call, Empty};
+use crate::body::page;
+use crate::call::{self, Call, Empty, Paged};
 use crate::jobs::refusal;
 use crate::platform::Platform;
 use crate::webhooks::problem;
 
-/// Notifications.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Notifications)]
-struct Page {
-    /// The notifications, the newest first.
-    items: Vec<View>,
-    /// Where the next page begins.
-    next_cursor: Option<String>,
-    /// Whether there are more.
-    has_more: bool,
-    /// How many there are, where that was asked for.
-    #[schema(required = false, nullable = false)]
-    total: Option<i64>,
+page! {
+    /// Notifications.
+    Page as Notifications: Vec<View> "The notifications, the newest first."
 }
 
 /// List what you are told
 #[utoipa::path(
     get, path = "/v1/notifications", tag = "notifications", operation_id = "listNotifications",
     params(
-        ("limit" = Option<u32>, Query, description = "How many, 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where to go on, from the page before"),
-        ("count" = Option<bool>, Query, description = "Whether to count them all"),
+        Paged,
         ("unread" = Option<bool>, Query, description = "Only what is not read"),
     ),
     responses((status = 200, description = "They are these.", body = Page))

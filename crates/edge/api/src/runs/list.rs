@@ -9,23 +9,13 @@ use stoa_workflow::{Run, RunState};
 use utoipa::ToSchema;
 
 use super::{StepView, View, named, problem};
-use crate::call::{self, Call};
+use crate::body::page;
+use crate::call::{self, Call, Paged};
 use crate::platform::Platform;
 
-/// Runs.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Runs)]
-struct Page {
-    /// The runs, the newest first.
-    items: Vec<View>,
-    /// Where the next page begins.
-    next_cursor: Option<String>,
-    /// Whether there are more.
-    has_more: bool,
-    /// How many there are, where that was asked for.
-    #[schema(required = false, nullable = false)]
-    total: Option<i64>,
+page! {
+    /// Runs.
+    Page as Runs: Vec<View> "The runs, the newest first."
 }
 
 /// A run with its journal.
@@ -43,9 +33,7 @@ struct Shown {
 #[utoipa::path(
     get, path = "/v1/runs", tag = "runs", operation_id = "listRuns",
     params(
-        ("limit" = Option<u32>, Query, description = "How many, 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where to go on, from the page before"),
-        ("count" = Option<bool>, Query, description = "Whether to count them all"),
+        Paged,
         ("workflow" = Option<String>, Query, description = "Only of this workflow"),
         ("state" = Option<String>, Query, description = "Only these, separated by commas: running, compensating, completed, failed, cancelled, stopped"),
     ),

@@ -2,40 +2,26 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::Serialize;
 use stoa_http::Problem;
 use stoa_jobs::schedule::Schedule;
 use stoa_kernel::store::Record as _;
-use utoipa::ToSchema;
 
 use super::{View, named};
-use crate::call::{self, Call};
+use crate::body::page;
+use crate::call::{self, Call, Paged};
 use crate::jobs::problem;
 use crate::platform::Platform;
 
-/// Schedules.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Schedules)]
-struct Page {
-    /// The schedules, in the order in which they were made.
-    items: Vec<View>,
-    /// Where the next page begins.
-    next_cursor: Option<String>,
-    /// Whether there are more.
-    has_more: bool,
-    /// How many there are, where that was asked for.
-    #[schema(required = false, nullable = false)]
-    total: Option<i64>,
+page! {
+    /// Schedules.
+    Page as Schedules: Vec<View> "The schedules, in the order in which they were made."
 }
 
 /// List schedules
 #[utoipa::path(
     get, path = "/v1/schedules", tag = "schedules", operation_id = "listSchedules",
     params(
-        ("limit" = Option<u32>, Query, description = "How many, 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where to go on, from the page before"),
-        ("count" = Option<bool>, Query, description = "Whether to count them all"),
+        Paged,
         ("kind" = Option<String>, Query, description = "Only those of jobs of this kind"),
     ),
     responses((status = 200, description = "They are these.", body = Page))

@@ -12,8 +12,8 @@ use stoa_messaging::webhook::{WebhookAttempt, WebhookDelivery};
 use utoipa::ToSchema;
 
 use super::{named, problem};
-use crate::body::body;
-use crate::call::{self, Call, Empty};
+use crate::body::{body, page};
+use crate::call::{self, Call, Empty, Paged};
 use crate::jobs::submit::Time;
 use crate::jobs::{refusal, time};
 use crate::platform::Platform;
@@ -122,20 +122,9 @@ struct Shown {
     history: Vec<AttemptView>,
 }
 
-/// Deliveries.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = WebhookDeliveries)]
-struct Page {
-    /// The deliveries, the newest first.
-    items: Vec<View>,
-    /// Where the next page begins.
-    next_cursor: Option<String>,
-    /// Whether there are more.
-    has_more: bool,
-    /// How many there are, where that was asked for.
-    #[schema(required = false, nullable = false)]
-    total: Option<i64>,
+page! {
+    /// Deliveries.
+    Page as WebhookDeliveries: Vec<View> "The deliveries, the newest first."
 }
 
 /// List what was sent to a webhook endpoint
@@ -143,9 +132,7 @@ struct Page {
     get, path = "/v1/webhooks/{webhook}/deliveries", tag = "webhooks", operation_id = "listWebhookDeliveries",
     params(
         ("webhook" = String, Path, description = "Its id"),
-        ("limit" = Option<u32>, Query, description = "How many, 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where to go on, from the page before"),
-        ("count" = Option<bool>, Query, description = "Whether to count them all"),
+        Paged,
         ("state" = Option<String>, Query, description = "Only these: pending, delivered, failed or cancelled"),
     ),
     responses((status = 200, description = "They are these.", body = Page))

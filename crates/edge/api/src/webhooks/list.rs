@@ -2,39 +2,25 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::Serialize;
 use stoa_http::Problem;
 use stoa_kernel::store::Record as _;
 use stoa_messaging::webhook::Endpoint;
-use utoipa::ToSchema;
 
 use super::{View, failing_since, named, problem};
-use crate::call::{self, Call};
+use crate::body::page;
+use crate::call::{self, Call, Paged};
 use crate::platform::Platform;
 
-/// Webhook endpoints.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Webhooks)]
-struct Page {
-    /// The endpoints, in the order in which they were made.
-    items: Vec<View>,
-    /// Where the next page begins.
-    next_cursor: Option<String>,
-    /// Whether there are more.
-    has_more: bool,
-    /// How many there are, where that was asked for.
-    #[schema(required = false, nullable = false)]
-    total: Option<i64>,
+page! {
+    /// Webhook endpoints.
+    Page as Webhooks: Vec<View> "The endpoints, in the order in which they were made."
 }
 
 /// List webhook endpoints
 #[utoipa::path(
     get, path = "/v1/webhooks", tag = "webhooks", operation_id = "listWebhooks",
     params(
-        ("limit" = Option<u32>, Query, description = "How many, 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where to go on, from the page before"),
-        ("count" = Option<bool>, Query, description = "Whether to count them all"),
+        Paged,
     ),
     responses((status = 200, description = "They are these.", body = Page))
 )]

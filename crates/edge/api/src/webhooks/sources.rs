@@ -15,8 +15,8 @@ use stoa_runtime::limiter::{Limit, Outage};
 use utoipa::ToSchema;
 
 use super::problem;
-use crate::body::body;
-use crate::call::{self, Call, Empty};
+use crate::body::{body, page};
+use crate::call::{self, Call, Empty, Paged};
 use crate::jobs::refusal;
 use crate::platform::Platform;
 
@@ -68,29 +68,16 @@ impl View {
     }
 }
 
-/// Sources of webhooks.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = HookSources)]
-struct Page {
-    /// The sources, in the order in which they were made.
-    items: Vec<View>,
-    /// Where the next page begins.
-    next_cursor: Option<String>,
-    /// Whether there are more.
-    has_more: bool,
-    /// How many there are, where that was asked for.
-    #[schema(required = false, nullable = false)]
-    total: Option<i64>,
+page! {
+    /// Sources of webhooks.
+    Page as HookSources: Vec<View> "The sources, in the order in which they were made."
 }
 
 /// List the sources of webhooks
 #[utoipa::path(
     get, path = "/v1/hook-sources", tag = "webhooks", operation_id = "listHookSources",
     params(
-        ("limit" = Option<u32>, Query, description = "How many, 20 without", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Where to go on, from the page before"),
-        ("count" = Option<bool>, Query, description = "Whether to count them all"),
+        Paged,
     ),
     responses((status = 200, description = "They are these.", body = Page))
 )]
