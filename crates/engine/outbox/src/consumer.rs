@@ -253,7 +253,7 @@ impl Consuming {
                 match self.store.commit(&cx, commit).await {
                     Ok(_) => return Ok(()),
                     Err(error) if error.is_by(TAKEN) => return Ok(()),
-                    Err(error) if is_passing(error.kind) => return Err(error),
+                    Err(error) if error.kind.is_passing() => return Err(error),
                     Err(error) => Failed::from(error),
                 }
             }
@@ -280,18 +280,6 @@ impl Rounds for Consuming {
     async fn step(&self) -> Result<bool, Self::Error> {
         Ok(self.round().await? == usize::try_from(STEP).unwrap_or(usize::MAX))
     }
-}
-
-/// Whether the store may take it later.
-pub(crate) const fn is_passing(kind: StoreErrorKind) -> bool {
-    matches!(
-        kind,
-        StoreErrorKind::Unavailable
-            | StoreErrorKind::Overloaded
-            | StoreErrorKind::Deadline
-            | StoreErrorKind::Full
-            | StoreErrorKind::ReadOnly
-    )
 }
 
 /// An event that could not be taken.

@@ -18,7 +18,7 @@ use stoa_kernel::id::Ids;
 use stoa_kernel::store::{BoxFuture, Commit, Envelope, EventLog, Record, Store, StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
-use crate::consumer::{EventCursor, Missed, REST_US, cursor, is_passing, system};
+use crate::consumer::{EventCursor, Missed, REST_US, cursor, system};
 use crate::feed::Feed;
 use crate::leader::Leader;
 use crate::rounds::{Rounds, Step, run, step};
@@ -234,7 +234,7 @@ impl Projecting {
                 Ok(_) => {}
                 // Another leads by now, or an event that failed before was taken at the same time: nothing of this one was applied.
                 Err(error) if error.kind == StoreErrorKind::Conflict => return Ok((true, at.position)),
-                Err(error) if is_passing(error.kind) => return Err(error),
+                Err(error) if error.kind.is_passing() => return Err(error),
                 Err(error) => return self.one_by_one(cx, generation, at, &events, &error.to_string()).await,
             },
             Err(why) => return self.one_by_one(cx, generation, at, &events, &why.message).await,
@@ -274,7 +274,7 @@ impl Projecting {
                 Ok(commit) => match self.store.commit(cx, commit.update(&at, &moved)).await {
                     Ok(_) => None,
                     Err(error) if error.kind == StoreErrorKind::Conflict => return Ok((true, at.position)),
-                    Err(error) if is_passing(error.kind) => return Err(error),
+                    Err(error) if error.kind.is_passing() => return Err(error),
                     Err(error) => Some(error.to_string()),
                 },
                 Err(why) => Some(why.message),

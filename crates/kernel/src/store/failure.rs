@@ -27,6 +27,14 @@ pub enum StoreErrorKind {
     ReadOnly,
 }
 
+impl StoreErrorKind {
+    /// Whether the store may take the same later: it is away, has too much to do, or has no room. Whoever asked has done nothing wrong.
+    #[must_use]
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Overloaded | Self::Full | Self::ReadOnly)
+    }
+}
+
 /// A store refused or failed. Whatever the kind, nothing of the commit was applied — except for [`StoreErrorKind::Unavailable`],
 /// when the connection broke while the answer was awaited: then it is not known, and an idempotency key makes trying again safe.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

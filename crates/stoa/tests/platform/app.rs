@@ -112,11 +112,12 @@ impl App {
     }
 
     /// One whose data folder is a small disk, which only it sees. `None` where the machine does not let us mount one.
-    pub(crate) fn on_a_disk_of(mib: u32) -> Option<Self> {
+    pub(crate) fn on_a_disk_of(mib: u32, settings: &[(&str, &str)]) -> Option<Self> {
         let mut app = Self::in_folder(TempDir::new().unwrap());
         fs::create_dir(app.data()).unwrap();
         app.disk = Some(mib);
         app.settings.push(("STOA_ALERTS__DISK_FREE_PERCENT_MIN".to_owned(), "5".to_owned()));
+        app.settings.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let mounts = app.command().arg("--version").output().is_ok_and(|output| output.status.success());
         mounts.then(|| {
             app.restart();

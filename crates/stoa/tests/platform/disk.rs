@@ -1,7 +1,9 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 
-use crate::app::App;
+use crate::app::{App, looks};
+use crate::topology::Busy;
+use crate::webhooks::SETTINGS;
 
 /// Fills a file until nothing more fits.
 fn fill(path: &std::path::Path) {
@@ -14,7 +16,7 @@ fn fill(path: &std::path::Path) {
 
 #[test]
 fn on_a_full_disk_reads_go_on_changes_are_refused_and_it_recovers() {
-    let Some(app) = App::on_a_disk_of(8) else {
+    let Some(app) = App::on_a_disk_of(8, &[]) else {
         eprintln!("this machine lets nobody mount a small disk; nothing was tried");
         return;
     };
@@ -52,4 +54,31 @@ fn on_a_full_disk_reads_go_on_changes_are_refused_and_it_recovers() {
     }
     let events = app.get("/v1/events?limit=100").json()["items"].as_array().unwrap().len();
     assert_eq!(events, (before.len() + 2).min(100), "what was refused told nothing");
+}
+
+#[test]
+fn work_waits_while_the_disk_is_full_and_is_done_once() {
+    // What could not be ended is done again when its lease ends.
+    let settings = [&SETTINGS[..], &[("STOA_JOBS__LEASE_S", "5")]].concat();
+    let Some(app) = App::on_a_disk_of(16, &settings) else {
+        eprintln!("this machine lets nobody mount a small disk; nothing was tried");
+        return;
+    };
+    let mut busy = Busy::begin(&app);
+    for _ in 0..3 {
+        busy.more(&app);
+    }
+    let filler = app.data_seen_from_outside().join("filler");
+    let is_full = looks().any(|()| {
+        fill(&filler);
+        app.post("/v1/organizations", r#"{"slug":"late","name":"Late"}"#).status == 507
+            || app.post("/v1/organizations/late/suspend", "").status == 507
+    });
+    assert!(is_full, "the disk is full at some point");
+    for _ in 0..50 {
+        assert_eq!(app.get("/v1/events?limit=1").status, 200, "reads go on");
+    }
+    fs::remove_file(&filler).unwrap();
+    busy.more(&app);
+    busy.end(&app);
 }

@@ -195,7 +195,7 @@ fn a_revocation_reaches_every_process_whatever_becomes_of_redis() {
 }
 
 /// Work of every kind, asked of one process, done by whoever there is: a schedule that fires each second, runs, jobs of one mailbox, webhooks.
-struct Busy {
+pub(crate) struct Busy {
     beat: String,
     runs: Vec<String>,
     endpoint: String,
@@ -204,7 +204,7 @@ struct Busy {
 }
 
 impl Busy {
-    fn begin(app: &App) -> Self {
+    pub(crate) fn begin(app: &App) -> Self {
         app.organization("acme");
         let receiver = Receiver::start();
         let wanting = json!({"url": receiver.url("200/all"), "events": ["schedule.created"], "timeoutS": 5});
@@ -215,7 +215,7 @@ impl Busy {
         Self { beat: format!("/v1/schedules/{beat}"), runs: Vec::new(), endpoint, receiver, made: 1 }
     }
 
-    fn more(&mut self, app: &App) {
+    pub(crate) fn more(&mut self, app: &App) {
         let run = json!({"workflow": "probe", "input": {"steps": 10, "stepMs": 20}});
         self.runs.push(format!("/v1/runs/{}", post(app, "/v1/runs", &run)["id"].as_str().unwrap()));
         for number in 0..5 {
@@ -231,7 +231,7 @@ impl Busy {
     }
 
     /// Everything is done in the end, and nothing twice.
-    fn end(self, app: &App) {
+    pub(crate) fn end(self, app: &App) {
         for run in &self.runs {
             let done = until(app, run, |run| run["state"] == "completed");
             assert_eq!(done["steps"].as_array().unwrap().len(), 10);

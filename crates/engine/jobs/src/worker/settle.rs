@@ -9,7 +9,7 @@ use stoa_kernel::context::{Actor, Context, Scope};
 use stoa_kernel::id::RequestId;
 use stoa_kernel::random::Random;
 use stoa_kernel::store::queue::{Attempt, PAYLOAD_BYTES_MAX, QueuedJob};
-use stoa_kernel::store::{Commit, Ended, JobEnd, StoreError, StoreErrorKind};
+use stoa_kernel::store::{Commit, Ended, JobEnd, StoreError};
 
 use super::attempt::Outcome;
 use super::{Place, Shared};
@@ -150,7 +150,8 @@ impl Shared {
             Ok(()) => Ok(()),
             // Somebody else has it; or it has ended, and the answer was lost on the way.
             Err(error) if error.is_by("jobs_version") => Ok(()),
-            Err(error) if error.kind == StoreErrorKind::Unavailable => Err(error),
+            // That is no failure of the job: it is done again when its lease ends.
+            Err(error) if error.kind.is_passing() => Err(error),
             Err(error) => self.fail(cx, job, kind, Failed::from(error)).await,
         }
     }
@@ -160,7 +161,7 @@ impl Shared {
         loop {
             match self.parts.store.commit(cx, commit.clone()).await {
                 Ok(_) => return Ok(()),
-                Err(error) if attempt < TRIES && is_passing(&error) => {
+                Err(error) if attempt < TRIES && error.kind.is_passing() => {
                     attempt += 1;
                     tokio::time::sleep(PAUSE * attempt).await;
                 }
@@ -200,10 +201,6 @@ impl Shared {
         };
         self.commit(&cx.within(Scope::System), commit).await
     }
-}
-
-fn is_passing(error: &StoreError) -> bool {
-    matches!(error.kind, StoreErrorKind::Unavailable | StoreErrorKind::Overloaded)
 }
 
 fn held(job: &QueuedJob) -> Held {
