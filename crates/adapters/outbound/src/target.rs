@@ -72,6 +72,8 @@ fn check(address: IpAddr, allowed: &[IpNet]) -> Result<(), Unfetched> {
     if is_public(address) || allowed.iter().any(|network| network.contains(&address)) {
         Ok(())
     } else {
-        Err(refused(format!("{address} is no public address")))
+        Err(refused(format!(
+            "{address} is no public address; whoever runs the installation can allow it by outbound.allowed_networks"
+        )))
     }
 }

@@ -131,8 +131,15 @@ async fn failing_since(platform: &Platform, call: &Call, of: &Endpoint) -> Resul
 }
 
 /// Types of events, each read by itself.
-fn patterns(texts: &[String]) -> Result<Vec<Pattern>, Problem> {
-    texts.iter().map(|text| text.parse().map_err(|message| invalid(&[("/events", message)]))).collect()
+fn patterns(platform: &Platform, texts: &[String]) -> Result<Vec<Pattern>, Problem> {
+    let read = |text: &String| {
+        let pattern: Pattern = text.parse()?;
+        if platform.event_types.iter().any(|known| pattern.matches(known.name)) {
+            return Ok(pattern);
+        }
+        Err(format!("no type of events is \"{text}\"; /v1/event-types lists them"))
+    };
+    texts.iter().map(|text| read(text).map_err(|message| invalid(&[("/events", message)]))).collect()
 }
 
 /// Headers of an endpoint: names and texts.

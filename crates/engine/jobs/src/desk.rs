@@ -283,7 +283,7 @@ impl Desk {
         let kind = kind.ok_or_else(|| Error::KindUnknown(draft.kind.clone()))?;
         let mut wrong = Vec::new();
         if let Some(form) = kind.form
-            && let Err(message) = (form.check)(&draft.payload)
+            && let Err(message) = form.read(&draft.payload)
         {
             wrong.push(("/payload", message));
         }
@@ -380,7 +380,7 @@ impl Desk {
         if let Some(payload) = &payload {
             let form = self.kind(&letter.kind).and_then(|kind| kind.form);
             let form = form.ok_or_else(|| Error::KindUnknown(letter.kind.clone()))?;
-            (form.check)(payload).map_err(|message| Error::Invalid(vec![("/payload", message)]))?;
+            form.read(payload).map_err(|message| Error::Invalid(vec![("/payload", message)]))?;
             if payload.to_string().len() > PAYLOAD_BYTES_MAX {
                 let message = format!("has at most {PAYLOAD_BYTES_MAX} bytes");
                 return Err(Error::Invalid(vec![("/payload", message)]));

@@ -42,6 +42,17 @@ pub struct Form {
     pub check: fn(&Value) -> Result<(), String>,
 }
 
+impl Form {
+    /// Reads what somebody typed; says what is wrong with it.
+    ///
+    /// # Errors
+    /// What it takes.
+    pub fn read(&self, payload: &Value) -> Result<(), String> {
+        // A list would be read by position, and mean something else as soon as a field is added.
+        if payload.is_object() { (self.check)(payload) } else { Err("expected a JSON object".to_owned()) }
+    }
+}
+
 /// A kind of job.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {

@@ -188,7 +188,7 @@ impl Runs {
         let found = self.registry.newest(workflow).ok_or_else(unknown)?;
         let form = found.form().ok_or_else(unknown)?;
         let mut wrong = Vec::new();
-        if let Err(message) = (form.check)(&input) {
+        if let Err(message) = form.read(&input) {
             wrong.push(("/input", message));
         }
         if input.to_string().len() > PAYLOAD_BYTES_MAX {

@@ -6,21 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stoa_jobs::Failed;
+pub use stoa_jobs::Form;
 use stoa_kernel::clock::Micros;
 use stoa_kernel::context::Context;
 use stoa_kernel::id::RunId;
 use stoa_kernel::store::{BoxFuture, Commit};
 
 use crate::record::StepState;
-
-/// What an input must look like that anybody may give.
-#[derive(Debug, Clone, Copy)]
-pub struct Form {
-    /// Its JSON Schema.
-    pub schema: fn() -> Value,
-    /// Reads it; says what is wrong.
-    pub check: fn(&Value) -> Result<(), String>,
-}
 
 /// A definition, in one version. Runs finish on the version that they started on: what changes its steps is another version.
 pub trait Workflow: Send + Sync {

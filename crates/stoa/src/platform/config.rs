@@ -375,9 +375,12 @@ pub(crate) fn load(
     Ok(Loaded { config, figment })
 }
 
+/// What commands that ask a running platform read.
+const OF_CLIENTS: [&str; 3] = ["STOA_URL", "STOA_TOKEN", "STOA_ORG"];
+
 /// Refuses `STOA_LISTEN` and `STOA_SERVER_LISTEN`, which would be ignored otherwise.
 fn misspelt(name: &str) -> Result<(), Failure> {
-    if VARIABLES.iter().any(|(variable, _)| *variable == name) {
+    if VARIABLES.iter().any(|(variable, _)| *variable == name) || OF_CLIENTS.contains(&name) {
         return Ok(());
     }
     let Some(rest) = name.strip_prefix("STOA_").map(str::to_ascii_lowercase) else { return Ok(()) };

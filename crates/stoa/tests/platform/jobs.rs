@@ -345,6 +345,11 @@ fn wrong_jobs_are_told_everything_that_is_wrong(app: &App) {
     assert_eq!(code, "validation_failed");
     let (_, code, _) = wrong(json!({"kind": "probe", "when": 1}));
     assert_eq!(code, "unknown_field");
+    for list in [json!([]), json!([3, 10])] {
+        let (_, code, _) = wrong(json!({"kind": "probe", "payload": list}));
+        assert_eq!(code, "validation_failed", "a list is no object");
+    }
+    assert_eq!(app.post("/v1/dead-letters/discard", "{}").problem(), "organization_required");
     let (_, code, _) = wrong(json!({"kind": "probe", "runAt": "2090-01-01T00:00:00Z"}));
     assert_eq!(code, "validation_failed");
     let long = json!({"kind": "probe", "payload": {"result": "x".repeat(262_144)}});

@@ -131,6 +131,7 @@ on_both! {
     what_failed_is_sent_again
     what_is_wrong_with_an_endpoint_is_told_at_once
     endpoints_of_others_are_not_there
+    what_was_sent_stays_as_it_is_where_the_endpoint_is_disabled
     nothing_is_lost_and_ids_stay_when_the_process_is_killed
 }
 
@@ -177,7 +178,7 @@ fn events_are_sent_to_the_endpoints_that_want_them(app: &App) {
     let receiver = Receiver::start();
     let wanting = endpoint(app, &receiver.url("200/a"), &["schedule.*"]);
     let all = endpoint(app, &receiver.url("200/b"), &["*"]);
-    let other = endpoint(app, &receiver.url("200/c"), &["member.added"]);
+    let other = endpoint(app, &receiver.url("200/c"), &["member.joined"]);
     assert!(wanting["secret"].as_str().unwrap().starts_with("whsec_"));
     let shown =
         ask(app, "GET", &format!("/v1/webhooks/{}", wanting["id"].as_str().unwrap()), &Value::Null).json();
@@ -305,7 +306,14 @@ fn what_is_wrong_with_an_endpoint_is_told_at_once(app: &App) {
         (wrong.problem().as_str(), pointers),
         ("validation_failed", vec![&json!("/url"), &json!("/headers"), &json!("/timeoutS")])
     );
-    for events in [json!([]), json!(["Member"]), json!(["member"]), json!(["member.add.x"])] {
+    for events in [
+        json!([]),
+        json!(["Member"]),
+        json!(["member"]),
+        json!(["member.add.x"]),
+        json!(["nosuch.*"]),
+        json!(["member.nothing"]),
+    ] {
         let body = json!({"url": "https://example.org/", "events": events});
         assert_eq!(ask(app, "POST", "/v1/webhooks", &body).problem(), "validation_failed", "{events}");
     }
@@ -324,6 +332,20 @@ fn what_is_wrong_with_an_endpoint_is_told_at_once(app: &App) {
         app.with("POST", "/v1/hooks/nothing", &[("Authorization", "")], "{}").problem(),
         "webhook_unverified"
     );
+}
+
+fn what_was_sent_stays_as_it_is_where_the_endpoint_is_disabled(app: &App) {
+    app.organization("acme");
+    let receiver = Receiver::start();
+    let own = endpoint(app, &receiver.url("200"), &["schedule.*"]);
+    happen(app, "daily");
+    let sent = until_delivery(app, &own, "delivered");
+    let path = format!("/v1/webhooks/{}", own["id"].as_str().unwrap());
+    assert_eq!(ask(app, "PATCH", &path, &json!({"active": false})).status, 200);
+    let delivery = format!("/v1/webhook-deliveries/{}", sent["id"].as_str().unwrap());
+    let resent = ask(app, "POST", &format!("{delivery}/resend"), &Value::Null);
+    assert_eq!(resent.problem(), "wrong_state");
+    assert_eq!(ask(app, "GET", &delivery, &Value::Null).json()["state"], "delivered");
 }
 
 fn endpoints_of_others_are_not_there(app: &App) {

@@ -1,12 +1,18 @@
 //! Leases in the database: what one process at a time holds.
 
-use rusqlite::OptionalExtension as _;
+use rusqlite::{Connection, OptionalExtension as _};
 use stoa_kernel::clock::Micros;
 use stoa_kernel::context::Scope;
 use stoa_kernel::store::{BoxFuture, Lease, Leases, Record as _, StoreError};
 use stoa_store::bookkeeping::HeldLease;
 
 use crate::store::SqliteStore;
+
+/// Ends what a process held that died: nobody else has the folder now, so nobody leads anything. Numbers of nodes stay taken for their time,
+/// so that no id is issued twice.
+pub(crate) fn release(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.execute("UPDATE main.leases SET expires_at = 0 WHERE name NOT LIKE 'node/%'", [])
+}
 
 impl Leases for SqliteStore {
     fn acquire<'a>(

@@ -20,11 +20,11 @@ use stoa_store::render::{Engine, Renderer};
 use stoa_store::seal::Vault;
 use stoa_store::slow::SlowLog;
 
-use crate::jobs;
 use crate::open::{self, OpenError, Options};
 use crate::reader::Readers;
 use crate::security::{authorize_writer, install_scope, install_triggers, install_views};
 use crate::writer::{Setup, Writer};
+use crate::{jobs, leases};
 
 /// The store in a data folder. While it lives, no other process opens the folder.
 pub struct SqliteStore {
@@ -60,6 +60,7 @@ impl SqliteStore {
         let damaged =
             |error: rusqlite::Error| OpenError::Damaged { path: path.clone(), reason: error.to_string() };
         jobs::release(&connection).map_err(damaged)?;
+        leases::release(&connection).map_err(damaged)?;
         let scope = install_scope(&connection).map_err(damaged)?;
         install_views(&connection, &options.registry).map_err(damaged)?;
         install_triggers(&connection, &options.registry).map_err(damaged)?;

@@ -36,7 +36,7 @@ const DESCRIPTION_CHARS_MAX: usize = 500;
 /// The most deliveries that one request sends again.
 const REPLAYS_MAX: u32 = 200;
 
-/// Which types of events are wanted: `member.added`, `member.*`, `*`.
+/// Which types of events are wanted: `member.joined`, `member.*`, `*`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Pattern(String);
@@ -56,7 +56,7 @@ impl FromStr for Pattern {
         if is_good && text.len() <= 100 {
             Ok(Self(text.to_owned()))
         } else {
-            Err("is * or a type of events such as member.added or member.*".to_owned())
+            Err("is * or a type of events such as member.joined or member.*".to_owned())
         }
     }
 }
@@ -453,9 +453,13 @@ impl Endpoints {
     ///
     /// # Errors
     /// [`Error::WrongState`] while it is under way.
-    pub fn resend(&self, delivery: &WebhookDelivery) -> Result<Commit, Error> {
+    pub async fn resend(&self, cx: &Context, delivery: &WebhookDelivery) -> Result<Commit, Error> {
         if delivery.state == "pending" {
             return Err(Error::WrongState("the delivery is under way already".to_owned()));
+        }
+        let endpoint = self.find(cx, delivery.endpoint_id).await?;
+        if endpoint.disabled_at.is_some() && delivery.kind != "webhook.test" {
+            return Err(Error::WrongState("the endpoint is disabled; enable it first".to_owned()));
         }
         Ok(self.again(delivery).note("webhook.resent", "webhook_delivery", &delivery.id))
     }

@@ -26,7 +26,7 @@ struct View {
     day: String,
     /// The type of the events.
     #[serde(rename = "type")]
-    #[schema(example = "member.added")]
+    #[schema(example = "member.joined")]
     kind: String,
     /// Where; null for the installation.
     organization_id: Option<String>,

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use stoa_http::Problem;
 use stoa_jobs::desk::Filter;
+use stoa_kernel::context::Scope;
 use stoa_kernel::store::queue::JobState;
 
 use super::{Changed, JobPage, list, problem, refusal};
@@ -60,6 +61,11 @@ async fn bulk(platform: &Platform, call: &Call, is_replayed: bool) -> Result<Res
         .collect();
     if !wrong.is_empty() {
         return Err(crate::render::invalid(&wrong));
+    }
+    let is_all = texts.iter().all(|(_, text)| text.is_none());
+    if is_all && call.caller.cx.scope == Scope::System {
+        let detail = "This would be about every organization: name one (Stoa-Organization), or say which dead letters.";
+        return Err(Problem::new("organization_required", detail));
     }
     let filter = Filter { kind: body.kind, queue: body.queue, batch: body.batch, reason: body.reason };
     let decide = async {

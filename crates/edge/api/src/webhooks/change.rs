@@ -41,7 +41,7 @@ pub(crate) async fn change(State(platform): State<Arc<Platform>>, call: Call) ->
     let body = PatchBody::read(&call)?;
     let change = Change {
         url: body.url,
-        patterns: body.events.as_deref().map(patterns).transpose()?,
+        patterns: body.events.as_deref().map(|events| patterns(&platform, events)).transpose()?,
         headers: body.headers,
         description: body.description,
         timeout_s: body.timeout_s,

@@ -18,7 +18,7 @@ body! {
     CreateBody as WebhookDraft {
         /// Where: https, at a public address.
         required url("url"): String as String [format = "uri", max_length = 2_000, example = "https://erp.example.org/stoa"],
-        /// Which types of events: `member.added`, `member.*`, `*`.
+        /// Which types of events: `member.joined`, `member.*`, `*`.
         value events("events"): Option<Vec<String>> as Vec<String> [min_items = 1, max_items = 50, example = json!(["member.*"])],
         /// Headers of its own, at most 20; their values are not shown again.
         value headers("headers"): Option<Headers> as Option<Headers> [nullable = false],
@@ -58,7 +58,8 @@ pub(crate) async fn create(State(platform): State<Arc<Platform>>, call: Call) ->
         timeout_s: body.timeout_s,
         is_active: body.active,
     };
-    let draft = Draft { url: body.url, patterns: patterns(&body.events.unwrap_or_default())?, change };
+    let draft =
+        Draft { url: body.url, patterns: patterns(&platform, &body.events.unwrap_or_default())?, change };
     let decide = async {
         let made = platform.endpoints.create(&call.caller.cx, draft);
         let (endpoint, secret, commit) = made.map_err(|error| problem(&error))?;

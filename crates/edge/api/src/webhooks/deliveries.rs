@@ -32,7 +32,7 @@ struct View {
     /// What it is about; null for what was sent for trying.
     event_id: Option<String>,
     /// Its type.
-    #[schema(example = "member.added")]
+    #[schema(example = "member.joined")]
     r#type: String,
     /// The header `webhook-id`: the same for every attempt.
     webhook_id: String,
@@ -183,7 +183,8 @@ pub(crate) async fn show(State(platform): State<Arc<Platform>>, call: Call) -> R
 pub(crate) async fn resend(State(platform): State<Arc<Platform>>, call: Call) -> Result<Response, Problem> {
     let decide = async {
         let found = delivery(&platform, &call).await?;
-        Ok((Empty, platform.endpoints.resend(&found).map_err(|error| problem(&error))?))
+        let resent = platform.endpoints.resend(&call.caller.cx, &found).await;
+        Ok((Empty, resent.map_err(|error| problem(&error))?))
     };
     call.change(&platform, StatusCode::NO_CONTENT, decide, refusal).await
 }

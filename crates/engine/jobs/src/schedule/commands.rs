@@ -231,6 +231,8 @@ impl Schedules {
 
     fn changed(&self, draft: Schedule, change: Change, now: Micros) -> Result<Schedule, Error> {
         let mut wrong = Vec::new();
+        // What is asked for now; one that has fired keeps its time.
+        let is_new = change.timing.is_some() || draft.created_at == now;
         let Schedule { payload, priority, timing, misfire, catch_up_max, overlap, jitter_s, .. } =
             draft.clone();
         let after = Schedule {
@@ -248,6 +250,9 @@ impl Schedules {
             },
             ..draft
         };
+        if is_new && matches!(after.timing.0, Timing::Once { at } if at <= now) {
+            wrong.push(("/at", "is over: it would never fire".to_owned()));
+        }
         if !(1..=CATCH_UP_MAX).contains(&after.catch_up_max) {
             wrong.push(("/catchUpMax", format!("is a number from 1 to {CATCH_UP_MAX}")));
         }

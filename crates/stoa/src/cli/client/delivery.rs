@@ -60,7 +60,7 @@ pub(crate) enum EventCommand {
 /// What an endpoint is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct EndpointArgs {
-    /// Which types of events: member.added, member.*, *; may be repeated
+    /// Which types of events: member.joined, member.*, *; may be repeated
     #[arg(long = "event")]
     pub(crate) events: Vec<String>,
     /// A header of its own, NAME=VALUE; may be repeated
