@@ -21,7 +21,7 @@ impl std::fmt::Display for RedisError {
 
 impl std::error::Error for RedisError {}
 
-/// A connection to Redis or Valkey, for everything of a process. It is made when it is first needed, and again after it was lost.
+/// A connection to Redis or Valkey; clones share it. It is made when it is first needed, and again after it was lost.
 #[derive(Clone)]
 pub struct RedisLink {
     pub(crate) connection: ConnectionManager,

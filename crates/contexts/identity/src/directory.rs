@@ -70,12 +70,6 @@ pub struct Seen {
     pub(crate) flags: Cache<OrganizationId, Vec<Row<Flag>>>,
 }
 
-impl Default for Seen {
-    fn default() -> Self {
-        Self::with(Commons::default())
-    }
-}
-
 fn session(id: SessionId) -> Tag {
     Tag("session", id.raw())
 }

@@ -185,15 +185,15 @@ impl Projecting {
         let cx = system(self.ids.as_ref());
         let known = self.generations(&cx).await?;
         let (mut is_more, position) = self.fold_next(&cx, known.live).await?;
-        if known.retired.is_some() {
-            // Whoever began to read it may read it to the end.
-            if self.clock.now().since(known.live_since) >= self.kept_us {
-                is_more |= self.remove(&cx, &known).await?;
-            }
-        } else if let Some(building) = known.building {
+        // Whoever began to read what was there before may read it to the end.
+        if known.retired.is_some() && self.clock.now().since(known.live_since) >= self.kept_us {
+            return Ok(self.remove(&cx, &known).await? || is_more);
+        }
+        if let Some(building) = known.building {
             let (is_behind, reached) = self.fold_next(&cx, building).await?;
             is_more |= is_behind;
-            if !is_behind && reached >= position {
+            // One that was there before is removed first: then there are never more than two that can be read.
+            if !is_behind && reached >= position && known.retired.is_none() {
                 self.swap(&cx, &known, building).await?;
                 is_more = true;
             }

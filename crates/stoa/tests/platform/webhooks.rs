@@ -345,6 +345,8 @@ fn what_was_sent_stays_as_it_is_where_the_endpoint_is_disabled(app: &App) {
     let delivery = format!("/v1/webhook-deliveries/{}", sent["id"].as_str().unwrap());
     let resent = ask(app, "POST", &format!("{delivery}/resend"), &Value::Null);
     assert_eq!(resent.problem(), "wrong_state");
+    let replayed = ask(app, "POST", &format!("{path}/replay"), &json!({"since": "2020-01-01T00:00:00Z"}));
+    assert_eq!(replayed.problem(), "wrong_state");
     assert_eq!(ask(app, "GET", &delivery, &Value::Null).json()["state"], "delivered");
 }
 

@@ -27,6 +27,8 @@ pub const TIMEOUT_S_MAX: u32 = 30;
 pub const OVERLAP_S_MAX: u32 = 7 * 86_400;
 /// How long a delivery and its attempts are kept, in microseconds: 30 days.
 pub const DELIVERY_KEPT_US: i64 = 30 * 86_400_000_000;
+/// The type of what is sent for trying, also to an endpoint that is disabled.
+const TEST: &str = "webhook.test";
 /// The most patterns, and headers, of an endpoint.
 const PATTERNS_MAX: usize = 50;
 const HEADERS_MAX: usize = 20;
@@ -290,6 +292,14 @@ fn wrong_header((name, value): (&String, &String)) -> Option<String> {
     (!is_value).then(|| format!("\"{name}\" has at most {HEADER_CHARS_MAX} visible ASCII characters"))
 }
 
+/// Refuses what would be cancelled, because nothing is sent to an endpoint that is disabled.
+fn is_enabled(endpoint: &Endpoint) -> Result<(), Error> {
+    match endpoint.disabled_at {
+        Some(_) => Err(Error::WrongState("the endpoint is disabled; enable it first".to_owned())),
+        None => Ok(()),
+    }
+}
+
 impl Endpoints {
     /// An endpoint.
     ///
@@ -415,14 +425,14 @@ impl Endpoints {
         let (id, now) = (self.ids.next::<stoa_kernel::id::WebhookDelivery>()?, self.clock.now());
         let payload = serde_json::json!({
             "eventId": id.to_string(),
-            "type": "webhook.test",
+            "type": TEST,
             "timestamp": stoa_kernel::store::event::rfc3339::text(now),
             "organizationId": endpoint.organization_id,
             "payload": {"endpointId": endpoint.id.to_string()},
         });
         let delivery = WebhookDelivery {
             event_id: None,
-            kind: "webhook.test".to_owned(),
+            kind: TEST.to_owned(),
             webhook_id: id.to_string(),
             ..delivery(id, endpoint, payload, now)
         };
@@ -452,14 +462,13 @@ impl Endpoints {
     /// Decides that a delivery that has ended is sent again, under the same id.
     ///
     /// # Errors
-    /// [`Error::WrongState`] while it is under way.
+    /// [`Error::WrongState`] while it is under way, and where the endpoint is disabled: it would be cancelled.
     pub async fn resend(&self, cx: &Context, delivery: &WebhookDelivery) -> Result<Commit, Error> {
         if delivery.state == "pending" {
             return Err(Error::WrongState("the delivery is under way already".to_owned()));
         }
-        let endpoint = self.find(cx, delivery.endpoint_id).await?;
-        if endpoint.disabled_at.is_some() && delivery.kind != "webhook.test" {
-            return Err(Error::WrongState("the endpoint is disabled; enable it first".to_owned()));
+        if delivery.kind != TEST {
+            is_enabled(&self.find(cx, delivery.endpoint_id).await?)?;
         }
         Ok(self.again(delivery).note("webhook.resent", "webhook_delivery", &delivery.id))
     }
@@ -488,6 +497,7 @@ impl Endpoints {
         endpoint: &Endpoint,
         since: Micros,
     ) -> Result<(usize, bool, Commit), Error> {
+        is_enabled(endpoint)?;
         let failed = WebhookDelivery::select()
             .eq(WebhookDelivery::ENDPOINT_ID, &endpoint.id)
             .is_in(WebhookDelivery::STATE, &["failed".to_owned(), "cancelled".to_owned()])
